@@ -1,0 +1,35 @@
+"""Where the tests find larger real data, which is not part of the repository."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("VIDPERC_TEST_DATA", ROOT.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """Folder of real sample data (`mot/`, `video/`, `det/` ...); skips where there is none."""
+    path = SHARED / "data"
+    if not path.is_dir():
+        pytest.skip(f"no sample data at {path}; set VIDPERC_TEST_DATA to the folder that holds data/")
+    return path
+
+
+@pytest.fixture(scope="session")
+def parity_root() -> Path:
+    """Folder of recorded reference outputs (`goldens/`, `specs/` ...); skips where there is none."""
+    path = SHARED / "parity"
+    if not path.is_dir():
+        pytest.skip(f"no recorded reference outputs at {path}; set VIDPERC_TEST_DATA to the folder that holds parity/")
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    torch.manual_seed(0)

@@ -1,0 +1,29 @@
+"""ImageList: images of different sizes as one padded batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+
+@dataclass(slots=True)
+class ImageList:
+    """A padded batch, ready for a network, and what is needed to map boxes back.
+
+    `sizes` are the valid (height, width) inside the padding, `original_sizes` those before the
+    resize, `scales` the (x, y) factors from original to resized pixels.
+    """
+
+    tensor: Tensor  # (B, 3, H, W) normalised, channels_last in memory
+    sizes: list[tuple[int, int]]
+    original_sizes: list[tuple[int, int]]
+    scales: list[tuple[float, float]]
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    @property
+    def padded_size(self) -> tuple[int, int]:
+        """(height, width) of the batch tensor."""
+        return self.tensor.shape[-2], self.tensor.shape[-1]
