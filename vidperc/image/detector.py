@@ -1,0 +1,86 @@
+"""Detector: a sequence model without memory, with the seams by which the video methods enter."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..structures import Clip, Frame, ImageList, Instances
+from ..video.sequence import SequenceModel
+from .preprocess import Image, Preprocessor
+
+
+class Detector(SequenceModel):
+    """Backbone, neck and what a subclass puts after them.
+
+    `predict` is for people: pictures in, objects out. `extract_features` and `detect` are its two halves.
+    Boxes that `detect` gives are in pixels of the original pictures; targets of `loss` are in
+    pixels of the batch.
+    """
+
+    def __init__(self, *, preprocessor: Preprocessor, backbone: nn.Module, neck: nn.Module | None = None) -> None:
+        super().__init__()
+        self.preprocessor = preprocessor
+        self.backbone = backbone
+        self.neck = neck
+
+    def extract_features(self, images: ImageList) -> list[Tensor]:
+        """The feature maps of a batch, finest first."""
+        features = self.backbone(images.tensor)
+        return features if self.neck is None else self.neck(features)
+
+    @abstractmethod
+    def detect(self, features: list[Tensor], images: ImageList) -> list[Instances]:
+        """The objects of each image, from its features, in pixels of the original picture."""
+
+    @abstractmethod
+    def loss(self, features: list[Tensor], images: ImageList, targets: list[Instances]) -> dict[str, Tensor]:
+        """Training losses by name."""
+
+    def predict(self, images: Sequence[Image]) -> list[Instances]:
+        """The objects of RGB pictures, uint8 arrays (H, W, 3) or tensors (3, H, W), in their own pixels."""
+        if len(images) == 0:
+            return []
+        with self.inference():
+            batch = self.preprocessor(images, self.device)
+            return self.detect(self.extract_features(batch), batch)
+
+    def step(self, frame: Frame, state: Any = None) -> Instances:
+        return self.predict([frame.image])[0]
+
+    def step_batch(self, frames: Sequence[Frame], states: Sequence[Any]) -> list[Instances | None]:
+        return list(self.predict([frame.image for frame in frames]))
+
+    def forward(self, clips: list[Clip]) -> dict[str, Tensor]:
+        frames = [clip[clip.key] for clip in clips]
+        images = self.preprocessor.batch([frame.array for frame in frames], self.device)
+        targets = [require_instances(frame).to(self.device) for frame in frames]
+        return self.loss(self.extract_features(images), images, targets)
+
+
+class TwoStageDetector(Detector):
+    """A detector that first proposes regions. Proposals are in pixels of the batch."""
+
+    @abstractmethod
+    def propose(self, features: list[Tensor], images: ImageList) -> list[Instances]:
+        """Class-agnostic regions of each image."""
+
+    @abstractmethod
+    def detect(
+        self, features: list[Tensor], images: ImageList, proposals: list[Instances] | None = None
+    ) -> list[Instances]:
+        """The objects of each image, from given proposals (Tracktor's tracks, Fast R-CNN) or its own."""
+
+
+def require_instances(frame: Frame) -> Instances:
+    """The frame's ground truth.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if frame.instances is None:
+        raise ValueError(f"frame {frame.index} ({frame.name}) has no ground truth to train on")
+    return frame.instances

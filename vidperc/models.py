@@ -1,0 +1,162 @@
+"""Models by name: find a config, change it, build it, load its checkpoint."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import fiddle as fdl
+import torch
+from fiddle import daglish
+
+from .checkpoint.load import LoadReport, load_checkpoint
+from .engine.experiment import Experiment, Task
+from .video.sequence import AUTOCAST, Precision, SequenceModel
+
+TASKS = ("det", "vid", "mot", "sot", "vis")
+ConfigFunction = Callable[[], fdl.Config]
+
+
+def config_name(name: str) -> str:
+    """A published config's name as a Python name: other characters become `_`, `.py` is dropped."""
+    return re.sub(r"\W", "_", name.removesuffix(".py"))
+
+
+def _functions(module: ModuleType) -> Iterator[tuple[str, ConfigFunction]]:
+    """The public functions without required arguments that a config module defines itself."""
+    for name, value in vars(module).items():
+        if name.startswith("_") or not inspect.isfunction(value):
+            continue
+        if getattr(value, "__module__", None) != module.__name__:
+            continue
+        if all(p.default is not p.empty for p in inspect.signature(value).parameters.values()):
+            yield name, value
+
+
+@cache
+def _configs() -> dict[str, tuple[str, ConfigFunction]]:
+    """{name: (task, function)} of every config that ships."""
+    found: dict[str, tuple[str, ConfigFunction]] = {}
+    for task in TASKS:
+        package = importlib.import_module(f"vidperc.configs.{task}")
+        for info in sorted(pkgutil.iter_modules(package.__path__), key=lambda info: info.name):
+            if info.name.startswith("_"):
+                continue
+            module = importlib.import_module(f"{package.__name__}.{info.name}")
+            for name, function in _functions(module):
+                if name in found:
+                    raise RuntimeError(f"config '{name}' is defined twice, in {module.__name__} again")
+                found[name] = (task, function)
+    return found
+
+
+def list_models(task: Task | None = None) -> list[str]:
+    """The names that `load` knows, of one task or of all."""
+    return sorted(name for name, (of, _) in _configs().items() if task in (None, of))
+
+
+def get_config(name: str) -> fdl.Config:
+    """A fresh config of an experiment by its (published) name.
+
+    Raises:
+        KeyError: an unknown name; the nearest ones are offered.
+    """
+    configs, wanted = _configs(), config_name(name)
+    if wanted not in configs:
+        near = difflib.get_close_matches(wanted, configs, n=5, cutoff=0.4)
+        raise KeyError(f"unknown model '{name}'" + (f"; did you mean {', '.join(near)}?" if near else ""))
+    config = configs[wanted][1]()
+    if not (isinstance(config, fdl.Config) and fdl.get_callable(config) is Experiment):
+        raise TypeError(f"config '{name}' must return fdl.Config(Experiment, ...)")
+    return config
+
+
+def override(config: fdl.Buildable, name: str, value: Any) -> None:
+    """Set an argument in a config: `model.radius` by its path, or `radius` wherever the model has it.
+
+    Raises:
+        AttributeError: no part of the config has such an argument; its near names are offered.
+    """
+    if "." in name:
+        *path, last = name.split(".")
+        for part in path:
+            config = config[int(part)] if part.isdigit() else getattr(config, part)  # type: ignore[index]
+        setattr(config, last, value)
+        return
+    known: set[str] = set()
+    count = 0
+    for part, _ in daglish.iterate(config):
+        if isinstance(part, fdl.Buildable):
+            parameters = inspect.signature(fdl.get_callable(part)).parameters
+            known.update(parameters)
+            if name in parameters:
+                setattr(part, name, value)
+                count += 1
+    if not count:
+        near = difflib.get_close_matches(name, known, n=4)
+        raise AttributeError(
+            f"no part of the model has an argument '{name}'" + (f"; near: {', '.join(near)}" if near else "")
+        )
+
+
+def load(
+    name: str,
+    checkpoint: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    precision: Precision = "fp32",
+    *,
+    strict: bool = True,
+    **overrides: Any,
+) -> SequenceModel:
+    """A model ready to stream.
+
+    Args:
+        name: of a config, see `list_models`; published names work as they are.
+        checkpoint: a file, a URL, or "published" for the one of the zoo's table. None takes the
+            checkpoint that ships with the package where there is one, else the weights are untrained.
+        device: where it runs.
+        precision: of its networks at inference.
+        strict: refuse a checkpoint that does not fill the model exactly.
+        overrides: arguments to change, e.g. `test_scale=(512, 288)`, `score_threshold=0.05`, `radius=10`,
+            or by path: `**{"model.detector.backbone.depth": 101}`.
+
+    Raises:
+        KeyError: an unknown name. AttributeError: an unknown override.
+        FileNotFoundError, CheckpointError: the checkpoint.
+    """
+    if precision not in AUTOCAST:
+        raise ValueError(f"precision '{precision}': expected one of {', '.join(AUTOCAST)}")
+    config = get_config(name)
+    for key, value in overrides.items():
+        override(config if "." in key else config.model, key, value)
+    model: SequenceModel = fdl.build(config.model)
+    path = _checkpoint_path(name, config, checkpoint)
+    if path is not None:
+        load_checkpoint(model, path, config.published_keys, strict=strict)
+    return prepare(model, device, precision)
+
+
+def prepare(model: SequenceModel, device: str | torch.device = "cpu", precision: Precision = "fp32") -> SequenceModel:
+    """The model in evaluation mode on a device, its convolutions in channels_last."""
+    model.precision = precision
+    model = model.to(device)  # type: ignore[assignment]
+    if any(True for _ in model.parameters()):
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.eval()
+
+
+def _checkpoint_path(name: str, config: fdl.Config, checkpoint: str | Path | None) -> Path | None:
+    if checkpoint is None:
+        return None if config.shipped is None else Path(__file__).parent / "zoo" / "checkpoints" / config.shipped
+    return Path(checkpoint)
+
+
+__all__ = ["LoadReport", "config_name", "get_config", "list_models", "load", "override", "prepare"]
