@@ -19,7 +19,7 @@ from fiddle import daglish
 
 from .checkpoint.load import LoadReport, load_checkpoint
 from .engine.experiment import Experiment, Task
-from .video.sequence import AUTOCAST, Precision, SequenceModel
+from .sequence import AUTOCAST, Precision, SequenceModel
 
 TASKS = ("det", "vid", "mot", "sot", "vis")
 ConfigFunction = Callable[[], fdl.Config]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..checkpoint.keys import KeyRules
-from ..video.sequence import SequenceModel
+from ..sequence import SequenceModel
 
 Task = Literal["det", "vid", "mot", "sot", "vis", "reid"]
 

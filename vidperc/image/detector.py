@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..structures import Clip, Frame, ImageList, Instances
-from ..video.sequence import SequenceModel
+from ..sequence import SequenceModel
 from .preprocess import Image, Preprocessor
 
 

@@ -39,7 +39,7 @@ class DeformConv(nn.Module):
             dilation=dilation,
         )
         nn.init.zeros_(self.conv_offset.weight)
-        nn.init.zeros_(self.conv_offset.bias)
+        nn.init.zeros_(self.conv_offset.bias)  # type: ignore[arg-type]
 
     values_per_point = 2
 

@@ -7,7 +7,7 @@ Tensors are named as torchvision's and the published detection checkpoints': `co
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 
@@ -91,7 +91,7 @@ class Bottleneck(nn.Module):
         return self.relu(x + shortcut)
 
 
-def plain_conv(in_channels: int, out_channels: int, kernel_size: int, **options: int) -> nn.Module:
+def plain_conv(in_channels: int, out_channels: int, kernel_size: int, **options: Any) -> nn.Module:
     """A convolution without bias, as all of ResNet's are."""
     return nn.Conv2d(in_channels, out_channels, kernel_size, bias=False, **options)
 
