@@ -8,8 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ..structures import Clip, Frame, ImageList, Instances
 from ..sequence import SequenceModel
+from ..structures import Clip, Frame, ImageList, Instances
 from .preprocess import Image, Preprocessor
 
 
