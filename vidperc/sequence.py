@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -86,15 +87,37 @@ class SequenceModel(nn.Module):
         return torch.device("cpu") if parameter is None else parameter.device
 
 
+class _NoFrames:
+    """A live source whose frames do not come by iteration: those of a session are brought by its caller."""
+
+    name = "session"
+    fps: float | None = None
+    size: tuple[int, int] | None = None
+    length: int | None = None
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        return iter(())
+
+    def read(self, index: int) -> Frame:
+        raise TypeError("a session has no random access: its frames come with `update`")
+
+
 class Session:
     """A model following one video whose frames the caller brings, one `update` per frame."""
 
-    def __init__(self, model: SequenceModel, state: Any) -> None:
-        self.model, self.state = model, state
+    def __init__(self, model: SequenceModel, prompt: Instances | Sequence[float] | Tensor | None = None) -> None:
+        self.model = model
+        with model.inference():
+            self.state = model.init_state(Video(_NoFrames(), prompt=prompt))
         self.index = 0
 
-    def update(self, frame: Frame) -> Instances | None:
-        """Take in the next frame; the prediction of the frame `model.lookahead` before it, or None."""
+    def update(self, frame: Frame | np.ndarray, time: float | None = None) -> Instances | None:
+        """Take in the next frame (or RGB uint8 array, H x W x 3).
+
+        Returns the prediction of the frame `model.lookahead` before it, None while there is no such frame.
+        """
+        if not isinstance(frame, Frame):
+            frame = Frame.from_array(frame, self.index, time)
         with self.model.inference():
             result = self.model.step(frame, self.state)
         self.index += 1
@@ -104,3 +127,13 @@ class Session:
         """The predictions still owed when there are no more frames."""
         with self.model.inference():
             return self.model.finish(self.state)
+
+
+def open_session(model: SequenceModel, prompt: Instances | Sequence[float] | Tensor | None = None) -> Session:
+    """Follow a video frame by frame: `session = open_session(model); session.update(frame)`.
+
+    Args:
+        model: any sequence model; one model may have any number of sessions open.
+        prompt: for single-object tracking, the box x1 y1 x2 y2 in the first frame.
+    """
+    return Session(model, prompt)
