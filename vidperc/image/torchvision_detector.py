@@ -33,6 +33,12 @@ def cached_weights(architecture: str) -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
 
 
+def classes_of(architecture: str) -> tuple[str, ...]:
+    """COCO's 80 classes in their order."""
+    categories: Sequence[str] = published_weights(architecture).meta["categories"]
+    return tuple(name for name in categories if name not in ("__background__", "N/A"))
+
+
 class TorchvisionDetector(SequenceModel):
     """One of torchvision's detectors; labels count COCO's 80 classes from 0 as everywhere here.
 
@@ -53,7 +59,7 @@ class TorchvisionDetector(SequenceModel):
         )
         self.score_threshold = score_threshold
         categories: Sequence[str] = weights.meta["categories"]
-        self.classes = tuple(name for name in categories if name not in ("__background__", "N/A"))
+        self.classes = classes_of(architecture)
         labels = torch.full((len(categories),), -1, dtype=torch.int64)
         for index, name in enumerate(categories):
             if name in self.classes:
@@ -75,6 +81,3 @@ class TorchvisionDetector(SequenceModel):
         labels = self.coco_labels[output["labels"]]
         keep = (output["scores"] >= self.score_threshold) & (labels >= 0)
         return Instances(boxes=output["boxes"][keep], labels=labels[keep], scores=output["scores"][keep]).to("cpu")
-
-
-__all__ = ["ARCHITECTURES", "TorchvisionDetector", "cached_weights", "published_weights"]
