@@ -1,0 +1,23 @@
+"""Metrics and evaluation."""
+
+from .evaluate import evaluate
+from .evaluators import Evaluator, MOTEvaluator
+from .formats import read_kitti, read_mot, read_tracks
+from .mot import evaluate_mot
+from .scalabel import read_scalabel
+from .scores import MOTCounts, MOTScores
+from .tracks import Tracks
+
+__all__ = [
+    "Evaluator",
+    "MOTCounts",
+    "MOTEvaluator",
+    "MOTScores",
+    "Tracks",
+    "evaluate",
+    "evaluate_mot",
+    "read_kitti",
+    "read_mot",
+    "read_scalabel",
+    "read_tracks",
+]

@@ -213,9 +213,7 @@ def ambiguous_frames(pairs: Pairs, truth_frames: np.ndarray, prediction_frames: 
         yield Block(span, rows, columns, (truth_end[i] - truth_first[i], prediction_end[i] - prediction_first[i]))
 
 
-def assign(
-    pairs: Pairs, score: np.ndarray, truth_frames: np.ndarray, prediction_frames: np.ndarray
-) -> np.ndarray:
+def assign(pairs: Pairs, score: np.ndarray, truth_frames: np.ndarray, prediction_frames: np.ndarray) -> np.ndarray:
     """(M,) bool: in every frame the one-to-one assignment with the largest sum of `score` (M,), all positive.
 
     A frame whose candidates are one to one already needs no optimisation: all of them are taken.

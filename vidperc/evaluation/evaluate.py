@@ -1,0 +1,24 @@
+"""evaluate: scores of predictions for any task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .mot import evaluate_mot
+
+
+def evaluate(ground_truth: Any, predictions: Any, task: str = "mot", **options: Any) -> Any:
+    """Scores `predictions` against `ground_truth`; both may be files, folders, arrays or Instances.
+
+    Args:
+        task: 'mot' (see `evaluate_mot` for its options and what it gives).
+
+    Raises:
+        ValueError: another task, or invalid input.
+        FileNotFoundError: a path that does not exist.
+    """
+    tasks: dict[str, Callable[..., Any]] = {"mot": evaluate_mot}
+    if task not in tasks:
+        raise ValueError(f"unknown task '{task}': expected one of {', '.join(tasks)}")
+    return tasks[task](ground_truth, predictions, **options)
