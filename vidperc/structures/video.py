@@ -93,10 +93,14 @@ class VideoRecord:
 class FrameSource(Protocol):
     """Where a video's frames come from. `length` is None for a live source, which has no random access."""
 
-    name: str
-    fps: float | None
-    size: tuple[int, int] | None  # (height, width), None until the first frame is known
-    length: int | None
+    @property
+    def name(self) -> str: ...
+    @property
+    def fps(self) -> float | None: ...
+    @property
+    def size(self) -> tuple[int, int] | None: ...  # (height, width), None until the first frame is known
+    @property
+    def length(self) -> int | None: ...
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """Frames in order from `start`; their index counts from the source's beginning."""
@@ -154,11 +158,9 @@ class _SliceFrames:
         if indices.step < 0:
             yield from (self.read(index) for index in range(start, len(self._indices)))
             return
-        position = start
         for frame in self._base.frames(indices[0]):
-            if frame.index in indices:
-                yield _renumbered(frame, position)
-                position += 1
+            if frame.index in self._indices:
+                yield _renumbered(frame, self._indices.index(frame.index))
             if frame.index >= indices[-1]:
                 return
 
