@@ -1,0 +1,134 @@
+"""SORT: Simple Online and Realtime Tracking (Bewley et al. 2016, https://arxiv.org/abs/1602.00763).
+
+Numbers are the paper's. `EagerSORT` is the variant that MMTracking publishes under the same name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..structures import Frame, Instances
+from .association import Floats, Ints, assign, iou_matrix, unmatched
+from .kalman import AreaRatioFilter
+from .track_arrays import DetectionArrays, describe, join_rows, no_tracks, report, take_rows
+from .tracking import Tracker, TrackerState, check_dt
+
+FILTER = AreaRatioFilter()
+
+
+@dataclass(slots=True)
+class SORTTracks:
+    """N tracks as arrays."""
+
+    ids: Ints  # (N,)
+    labels: Ints  # (N,)
+    streak: Ints  # (N,) updates in a row with a detection, not counting the one that started the track
+    silent: Floats  # (N,) time since the last detection
+    filter: Floats  # (N, 5, 4)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(slots=True)
+class SORTState(TrackerState):
+    """Tracks of SORT."""
+
+    tracks: SORTTracks = field(default_factory=lambda: _start(DetectionArrays.none(), 0))
+
+
+class SORT(Tracker):
+    """SORT as in the paper.
+
+    Args:
+        max_age: time without a detection after which a track is ended (T_lost).
+        min_hits: a track is reported once it has had this many detections after its first in a row, except in the
+            first `min_hits` updates, when all are.
+        iou_threshold: least overlap of a detection with the predicted box (IoU_min).
+    """
+
+    def __init__(self, max_age: float = 1, min_hits: int = 3, iou_threshold: float = 0.3) -> None:
+        self.max_age, self.min_hits, self.iou_threshold = max_age, min_hits, iou_threshold
+
+    def init_state(self) -> SORTState:
+        return SORTState()
+
+    def update(
+        self, detections: Instances, state: SORTState, *, frame: Frame | None = None, dt: float = 1.0
+    ) -> Instances:
+        found = DetectionArrays.read(detections, state.updates)
+        tracks = self._predict(state.tracks, check_dt(dt))
+        rows, columns = self._match(tracks, found)
+        self._update(tracks, rows, found.boxes.take(columns, 0))
+        state.updates += 1
+        fresh = _start(found.take(unmatched(len(found), columns)), state.next_id)
+        state.next_id += len(fresh)
+        report = self._report(tracks, rows, columns, fresh, found, state.updates)
+        state.tracks = self._end(tracks, fresh)
+        return report
+
+    def alive(self, state: SORTState) -> Instances:
+        tracks = state.tracks
+        proven = tracks.streak >= self.min_hits
+        return describe(tracks.ids, tracks.labels, FILTER.boxes(tracks.filter), proven, tracks.silent > 0.0)
+
+    def _predict(self, tracks: SORTTracks, dt: float) -> SORTTracks:
+        if not len(tracks):
+            return tracks
+        streak = np.where(tracks.silent > 0.0, 0, tracks.streak)
+        return SORTTracks(tracks.ids, tracks.labels, streak, tracks.silent + dt, FILTER.predict(tracks.filter, dt))
+
+    def _match(self, tracks: SORTTracks, found: DetectionArrays) -> tuple[Ints, Ints]:
+        """The assignment of greatest total overlap; pairs below the threshold are rejected afterwards (section 3.3)."""
+        overlap = iou_matrix(FILTER.boxes(tracks.filter), found.boxes)  # (N, M)
+        rows, columns = assign(overlap, overlap > 0.0)
+        accepted = overlap[rows, columns] >= self.iou_threshold
+        return rows[accepted], columns[accepted]
+
+    def _update(self, tracks: SORTTracks, rows: Ints, boxes: Floats) -> None:
+        if len(rows):
+            tracks.filter[rows] = FILTER.update(tracks.filter.take(rows, 0), boxes)
+            tracks.silent[rows] = 0.0
+            tracks.streak[rows] += 1
+
+    def _end(self, tracks: SORTTracks, fresh: SORTTracks) -> SORTTracks:
+        kept = tracks.silent <= self.max_age
+        rows = None if np.count_nonzero(kept) == len(kept) else kept.nonzero()[0]
+        if len(fresh):
+            return join_rows(tracks, rows, fresh)
+        return tracks if rows is None else take_rows(tracks, rows)
+
+    def _report(
+        self,
+        tracks: SORTTracks,
+        rows: Ints,
+        columns: Ints,
+        fresh: SORTTracks,
+        found: DetectionArrays,
+        updates: int,
+    ) -> Instances:
+        """Tracks with a detection in this frame that have proven themselves, or all near the start of a video."""
+        if updates > self.min_hits:
+            proven = (tracks.streak.take(rows) >= self.min_hits).nonzero()[0]
+            rows, columns = rows.take(proven), columns.take(proven)
+        if not self.min_hits or updates <= self.min_hits:
+            tracks = join_rows(tracks, rows, fresh)
+            columns = np.concatenate((columns, unmatched(len(found), columns)))
+        elif not len(rows):
+            return no_tracks()
+        else:
+            tracks = take_rows(tracks, rows)
+        return report(tracks.ids, FILTER.boxes(tracks.filter), found, columns)
+
+
+def _start(found: DetectionArrays, first_id: int) -> SORTTracks:
+    count = len(found)
+    return SORTTracks(
+        ids=np.arange(first_id, first_id + count),
+        labels=found.labels,
+        streak=np.zeros(count, np.int64),
+        silent=np.zeros(count),
+        filter=FILTER.initiate(found.boxes),
+    )
