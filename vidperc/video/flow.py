@@ -1,0 +1,71 @@
+"""FlowNet-S: optical flow of two pictures (Dosovitskiy et al. 2015, https://arxiv.org/abs/1504.06852).
+
+As the published video detectors use it: on pictures of half size, coarse to fine.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+MEAN = (0.411, 0.432, 0.450)  # of pictures in [0, 1], what FlowNet was trained with
+CONVS = {  # name -> (in, out, kernel, stride) of each convolution
+    "conv1": [(6, 64, 7, 2)],
+    "conv2": [(64, 128, 5, 2)],
+    "conv3": [(128, 256, 5, 2), (256, 256, 3, 1)],
+    "conv4": [(256, 512, 3, 2), (512, 512, 3, 1)],
+    "conv5": [(512, 512, 3, 2), (512, 512, 3, 1)],
+    "conv6": [(512, 1024, 3, 2), (1024, 1024, 3, 1)],
+}
+REFINE = {5: (1024, 512), 4: (1026, 256), 3: (770, 128), 2: (386, 64)}  # level -> deconvolution in, out
+
+
+class FlowNetS(nn.Module):
+    """Flow from the first picture of a pair to the second.
+
+    Args:
+        image_scale: factor by which the pictures shrink before the network sees them.
+    """
+
+    def __init__(self, image_scale: float = 0.5) -> None:
+        super().__init__()
+        self.image_scale = image_scale
+        for name, layers in CONVS.items():
+            convs = [nn.Conv2d(i, o, k, s, k // 2) for i, o, k, s in layers]
+            self.add_module(name, nn.Sequential(*convs))
+        for level, (inputs, outputs) in REFINE.items():
+            self.add_module(f"deconv{level}", nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False))
+            self.add_module(f"predict_flow{level + 1}", nn.Conv2d(inputs, 2, 3, padding=1, bias=False))
+            self.add_module(f"upsample_flow{level}", nn.ConvTranspose2d(2, 2, 4, 2, 1, bias=False))
+        self.predict_flow = nn.Conv2d(194, 2, 3, padding=1, bias=False)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.kaiming_normal_(module.weight, a=0.1)
+
+    def prepare(self, pixels: Tensor) -> Tensor:
+        """RGB pictures (B, 3, H, W) in 0 to 255 as the network wants them, smaller."""
+        mean = torch.tensor(MEAN, device=pixels.device)[:, None, None]
+        pixels = pixels / 255 - mean
+        size = (int(pixels.shape[-2] * self.image_scale), int(pixels.shape[-1] * self.image_scale))
+        return F.interpolate(pixels, size=size, mode="bilinear", align_corners=False)
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Flow (B, 2, h, w) at a quarter of the prepared pictures' size, in their pixels / 4.
+
+        Args:
+            first, second: prepared pictures (B, 3, H, W).
+        """
+        levels: dict[int, Tensor] = {}
+        x = torch.cat((first, second), dim=1)
+        for level, name in enumerate(CONVS, start=1):
+            for conv in getattr(self, name):
+                x = F.leaky_relu(conv(x), 0.1)
+            levels[level] = x
+        for level in REFINE:
+            skip = levels[level]
+            flow = getattr(self, f"upsample_flow{level}")(getattr(self, f"predict_flow{level + 1}")(x))
+            up = F.leaky_relu(getattr(self, f"deconv{level}")(x), 0.1)
+            height, width = skip.shape[-2:]
+            x = torch.cat((skip, up[..., :height, :width], flow[..., :height, :width]), dim=1)
+        return self.predict_flow(x)  # type: ignore[no-any-return]
