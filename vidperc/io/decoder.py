@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Literal
 
 import av
 import numpy as np
@@ -13,12 +14,19 @@ from av.video.reformatter import VideoReformatter
 
 from .errors import VideoError
 
+Clock = Literal["pts", "dts"]
+
+
+def clock_of(path: str | Path) -> Clock:
+    """Which of a packet's times names its frame: that of presentation, or for AVI, which has none, that of decoding."""
+    return "dts" if str(path).lower().endswith((".avi", ".divx")) else "pts"
+
 
 @dataclass(slots=True, frozen=True)
 class Key:
     """A key frame's packet: where decoding can start."""
 
-    pts: int
+    stamp: int  # by the decoder's clock
     dts: int | None
 
 
@@ -27,14 +35,15 @@ class Decoder:
 
     With `tolerant`, packets that cannot be decoded are passed over, which needs slice
     threads: with frame threads one error loses the frames of other threads. Without, they raise.
+    Frames and packets carry as `pts` their stamp by `clock`.
 
     Raises:
         FileNotFoundError: no such file.
         VideoError: not a video, or a container without a video stream.
     """
 
-    def __init__(self, path: str | Path, tolerant: bool) -> None:
-        self.path, self.tolerant = str(path), tolerant
+    def __init__(self, path: str | Path, tolerant: bool, clock: Clock = "pts") -> None:
+        self.path, self.tolerant, self._clock = str(path), tolerant, clock
         self._started = False
         if not Path(self.path).is_file():
             raise FileNotFoundError(f"{self.path}: no such file")
@@ -59,7 +68,10 @@ class Decoder:
     def packets(self) -> Iterator[av.Packet]:
         """Packets of the video stream up to its end or to where the file is broken, then the flush packet."""
         try:
-            yield from self.container.demux(self.stream)
+            for packet in self.container.demux(self.stream):
+                if self._clock == "dts" and packet.size:
+                    packet.pts = packet.dts
+                yield packet
         except (av.FFmpegError, OSError):
             if not self.tolerant:
                 raise
@@ -70,26 +82,26 @@ class Decoder:
         flush.stream = self.stream
         return [flush]
 
-    def frames(self, key: Key | None = None) -> Iterator[av.VideoFrame]:
+    def frames(
+        self, key: Key | None = None, on_packet: Callable[[av.Packet], None] | None = None
+    ) -> Iterator[av.VideoFrame]:
         """Decoded frames in order of presentation, from the file's start or from `key`'s packet.
 
-        Frames before `key` in presentation, which an open GOP puts behind it in the file, are left
-        out, as what they refer to was not decoded.
+        The first ones behind a key frame may be presented before it and then are not whole (open GOP).
         """
         if key is None and self._started:
             self._seek(None)
         self._started = True
-        packets = self.packets() if key is None else self._packets_from(key)
-        for packet in packets:
+        for packet in self.packets() if key is None else self._packets_from(key):
+            if on_packet is not None and packet.size:
+                on_packet(packet)
             try:
                 decoded = packet.decode()
             except (av.FFmpegError, OSError):
                 if not self.tolerant:
                     raise
                 continue
-            for frame in decoded:
-                if key is None or frame.pts is None or frame.pts >= key.pts:
-                    yield frame
+            yield from decoded
 
     def _packets_from(self, key: Key) -> Iterator[av.Packet]:
         """Packets from exactly the key's on: seeks lands at or before it, then passes over what lies between.
@@ -97,17 +109,19 @@ class Decoder:
         Containers seek by different clocks (mp4 by decoding time, Matroska by presentation time),
         so where the seek landed is never trusted.
         """
-        for target in (key.pts if key.dts is None else min(key.pts, key.dts), None):
+        for target in (key.stamp if key.dts is None else min(key.stamp, key.dts), None):
             self._seek(target)
             packets = self.packets()
             for packet in packets:
-                if packet.is_keyframe and packet.pts == key.pts:
+                if packet.is_keyframe and packet.pts == key.stamp:
                     yield packet
                     yield from packets
                     return
                 if packet.size == 0 or (target is not None and _is_past(packet, key)):
                     break
-        raise VideoError(f"{self.path}: key frame at {float(key.pts * self.stream.time_base):.3f} s not found again")
+        raise VideoError(
+            f"{self.path}: key frame at {float(key.stamp * (self.stream.time_base or 1)):.3f} s not found again"
+        )
 
     def _seek(self, target: int | None) -> None:
         try:

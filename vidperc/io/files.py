@@ -16,10 +16,12 @@ from pathlib import Path
 import av
 
 from ..structures import Frame
-from .decoder import Decoder, RgbConverter
+from .decoder import Clock, Decoder, RgbConverter, clock_of
 from .errors import VideoError, VideoWarning
-from .packet_index import PacketIndex, read_index
+from .packet_index import PacketIndex, index_by_decoding, index_of, read_index
 from .prefetch import prefetch
+
+Picture = tuple[int, av.VideoFrame]  # a decoded frame behind its index
 
 
 class FileFrames:
@@ -40,24 +42,34 @@ class FileFrames:
         self._lock = threading.RLock()
         self._index: PacketIndex | None = None
         self._cursor: _Cursor | None = None
-        with Decoder(path, tolerant=True) as decoder:
+        self._clock: Clock = clock_of(self.path)
+        with Decoder(path, tolerant=True, clock=self._clock) as decoder:
             first = next(decoder.frames(), None)
             if first is None:
                 raise VideoError(f"{path}: no frame of this video can be decoded")
             rate = decoder.stream.average_rate or decoder.stream.guessed_rate
             self.fps: float | None = float(rate) if rate else None
             self._tick = float(decoder.stream.time_base or 0)
-            self._first_pts = first.pts
+            self._first = first.pts
             height, width = RgbConverter()(first).shape[:2]
             self.size: tuple[int, int] | None = (height, width)
 
     @property
     def index(self) -> PacketIndex:
-        """Number, times and key frames, read on first use."""
+        """Number and times of the frames, read on first use."""
         with self._lock:
             if self._index is None:
-                self._index = read_index(self.path, self._first_pts)
+                self._index = read_index(self.path, self._clock, self._first)
             return self._index
+
+    @property
+    def verified_index(self) -> PacketIndex:
+        """As `index`, and which frame is which; by decoding the file once where its packets do not tell."""
+        with self._lock:
+            index = self.index
+            if not index.verified:
+                self._index = index = index_by_decoding(self.path, self._clock, index.keys, index.declared)
+            return index
 
     @property
     def length(self) -> int | None:
@@ -76,13 +88,14 @@ class FileFrames:
             IndexError: outside the video.
             VideoError: this frame is damaged beyond decoding.
         """
-        if not 0 <= index < self.index.length:
-            raise IndexError(f"{self.name}: frame {index} of {self.index.length}")
         with self._lock:
+            length = self.verified_index.length
+            if not 0 <= index < length:
+                raise IndexError(f"{self.name}: frame {index} of {length}")
             if self._cursor is None:
-                self._cursor = _Cursor(self.path, self.index)
-            picture = self._cursor.seek(index)
-            return self._frame(index, picture, self._cursor.convert)
+                decoder = Decoder(self.path, tolerant=True, clock=self._clock)
+                self._cursor = _Cursor(decoder, self.verified_index)
+            return self._frame((index, self._cursor.seek(index)), self._cursor.convert)
 
     def close(self) -> None:
         """Close the file that `read` keeps open; a later `read` opens it again."""
@@ -91,102 +104,116 @@ class FileFrames:
                 self._cursor.decoder.container.close()
             self._cursor = None
 
-    def _frame(self, index: int, picture: av.VideoFrame, convert: RgbConverter) -> Frame:
-        if picture.pts is not None and self._first_pts is not None and self.index.pts is not None:
-            time: float | None = (picture.pts - self._first_pts) * self._tick
+    def _frame(self, picture: Picture, convert: RgbConverter) -> Frame:
+        index, decoded = picture
+        times = self.index.times
+        if times is not None and index < len(times):
+            time: float | None = float(times[index]) * self._tick
         else:
             time = index / self.fps if self.fps else None
-        return Frame.from_array(convert(picture), index, time)
+        return Frame.from_array(convert(decoded), index, time)
 
     def _frames(self, start: int) -> Iterator[Frame]:
         convert = RgbConverter()
-        for index, picture in self._pictures(start):
-            yield self._frame(index, picture, convert)
+        for picture in self._pictures(start):
+            yield self._frame(picture, convert)
 
-    def _pictures(self, start: int) -> Iterator[tuple[int, av.VideoFrame]]:
+    def _pictures(self, start: int) -> Iterator[Picture]:
         """Decoded frames with their index. Starts fast; after an error goes on in the tolerant way."""
-        position, given, corrupt = start, 0, 0
+        index = self.index if start == 0 else self.verified_index
+        position, given, corrupt, seen = start, 0, 0, []
         for tolerant in (False, True):
-            keys = self.index.keys_before(position) if 0 < position < self.index.length else []
             try:
-                with Decoder(self.path, tolerant) as decoder:
-                    for index, picture in _numbered(decoder.frames(keys[0] if keys else None), self.index):
-                        if index < position:
-                            continue
-                        yield index, picture
-                        position, given, corrupt = index + 1, given + 1, corrupt + bool(picture.is_corrupt)
+                with Decoder(self.path, tolerant, self._clock) as decoder:
+                    for picture in _numbered_from(decoder, index, position):
+                        yield picture
+                        position, given = picture[0] + 1, given + 1
+                        if not index.verified:
+                            seen.append(picture[1].pts)
+                        corrupt += bool(picture[1].is_corrupt)
                 break
             except (av.FFmpegError, OSError, VideoError):
                 if tolerant:
                     raise
-        self._report(start, given, corrupt)
+                index = self.verified_index
+        if not index.verified and start == 0:
+            self._index = index = index_of(seen, index.keys, index.declared)
+        self._report(index, start, given, corrupt)
 
-    def _report(self, start: int, given: int, corrupt: int) -> None:
-        found, declared = self.index.length, self.index.declared
-        missing = max(found - start, 0) - given
+    def _report(self, index: PacketIndex, start: int, given: int, corrupt: int) -> None:
+        missing = max(index.length - start, 0) - given
+        of = f"of {index.length} frames"
         if missing > 0:
-            text = f"{self.path}: {missing} of {found} frames could not be decoded and are missing"
-            warnings.warn(VideoWarning(text), stacklevel=2)
+            _warn(f"{self.path}: {missing} {of} could not be decoded and are missing")
         if corrupt:
-            text = f"{self.path}: {corrupt} of {found} frames are damaged and were given as far as they decode"
-            warnings.warn(VideoWarning(text), stacklevel=2)
-        if declared > found and start == 0:
-            text = f"{self.path}: the header promises {declared} frames, the file holds {found}"
-            warnings.warn(VideoWarning(text), stacklevel=2)
+            _warn(f"{self.path}: {corrupt} {of} are damaged and were given as far as they decode")
+        if start == 0 and index.length < index.declared and not _counts_gaps(self.path):
+            _warn(f"{self.path}: the header promises {index.declared} frames, the file holds {index.length}")
 
 
-def _numbered(pictures: Iterator[av.VideoFrame], index: PacketIndex) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Decoded frames, each with its index; ones out of order or unknown to the index are left out."""
-    position = 0
+def _warn(text: str) -> None:
+    warnings.warn(VideoWarning(text), stacklevel=2)
+
+
+def _counts_gaps(path: str) -> bool:
+    """Whether the container's header counts moments without a picture too, as AVI does."""
+    return path.lower().endswith(".avi")
+
+
+def _numbered_from(decoder: Decoder, index: PacketIndex, start: int) -> Iterator[Picture]:
+    """Frames from index `start` on, decoded from the key frame before it."""
+    keys = index.keys_before(start)[:1] if 0 < start < index.length and index.verified else []
+    place, key = keys[0] if keys else (0, None)
+    for picture in _numbered(decoder.frames(key), index, place):
+        if picture[0] >= start:
+            yield picture
+
+
+def _numbered(pictures: Iterator[av.VideoFrame], index: PacketIndex, place: int = 0) -> Iterator[Picture]:
+    """Decoded frames, each with its index, from index `place` on.
+
+    Left out is what comes before: behind the key frame of an open GOP come frames presented before
+    it, which refer to frames that were not decoded.
+    """
+    counted = index.stamps is None or not index.verified
     for picture in pictures:
-        found = position if index.pts is None else index.position(picture.pts)
-        if found is not None and found >= position:
-            position = found + 1
+        found = place if counted else index.position(picture.pts)
+        if found is not None and found >= place:
+            place = found + 1
             yield found, picture
 
 
 class _Cursor:
     """An open file for random access, at the frame last read."""
 
-    def __init__(self, path: str, index: PacketIndex) -> None:
-        self.decoder = Decoder(path, tolerant=True)
+    def __init__(self, decoder: Decoder, index: PacketIndex) -> None:
+        self.decoder, self._index = decoder, index
         self.convert = RgbConverter()
-        self._index = index
-        self._coming: Iterator[tuple[int, av.VideoFrame]] = iter(())
-        self._last: tuple[int, av.VideoFrame] | None = None
+        self._coming: Iterator[Picture] = iter(())
+        self._last: Picture | None = None
 
     def seek(self, index: int) -> av.VideoFrame:
         """The picture at `index`: by decoding on from the last one within its GOP, else from a key frame."""
         if self._last is not None and self._last[0] == index:
             return self._last[1]
-        if self._last is not None and self._is_near(index):
+        keys = self._index.keys_before(index)
+        if self._last is not None and self._last[0] < index and (not keys or keys[0][0] <= self._last[0]):
             picture = self._advance(index)
             if picture is not None:
                 return picture
         # A key frame that a container flags wrongly gives no or later pictures: go further back.
-        keys = self._index.keys_before(index)
-        for key in [*keys[:1], *keys[1:2], *keys[4:5], None]:
-            self._coming = _numbered(self.decoder.frames(key), self._index)
+        for place, key in [*keys[:2], *keys[4:5], (0, None)]:
+            self._coming = _numbered(self.decoder.frames(key), self._index, place)
             picture = self._advance(index)
             if picture is not None:
                 return picture
         raise VideoError(f"{self.decoder.path}: frame {index} cannot be decoded")
 
-    def _is_near(self, index: int) -> bool:
-        assert self._last is not None
-        if index < self._last[0]:
-            return False
-        if self._index.pts is None:
-            return True
-        keys = self._index.keys_before(index)
-        return not keys or keys[0].pts <= self._index.pts[self._last[0]]
-
     def _advance(self, index: int) -> av.VideoFrame | None:
-        for found, picture in self._coming:
-            self._last = (found, picture)
-            if found == index:
-                return picture
-            if found > index:
-                return None
+        """Decode up to the picture at `index`; None when it does not come."""
+        for found in self._coming:
+            self._last = found
+            if found[0] >= index:
+                return found[1] if found[0] == index else None
         self._last = None
         return None
