@@ -117,8 +117,7 @@ FIELDS = {
 }  # our names to TrackEval's
 
 
-def motmetrics_scores(sequence, names):
-    """motmetrics' values of the metrics `names` (it gives MOTP as a mean distance)."""
+def _accumulate(sequence):
     import motmetrics
 
     accumulator = motmetrics.MOTAccumulator()
@@ -126,4 +125,19 @@ def motmetrics_scores(sequence, names):
     for t, similarity in enumerate(data["similarity_scores"]):
         distance = np.where(similarity >= 0.5, 1 - similarity, np.nan)
         accumulator.update(data["gt_ids"][t], data["tracker_ids"][t], distance, frameid=t)
-    return motmetrics.metrics.create().compute(accumulator, metrics=names, name="x").loc["x"].to_dict()
+    return accumulator
+
+
+def motmetrics_scores(sequence, names):
+    """motmetrics' values of the metrics `names` (it gives MOTP as a mean distance)."""
+    import motmetrics
+
+    summary = motmetrics.metrics.create().compute(_accumulate(sequence), metrics=names, name="x")
+    return summary.loc["x"].to_dict()
+
+
+def motmetrics_matches(sequence):
+    """The set of (frame, object, track) that motmetrics matches."""
+    events = _accumulate(sequence).mot_events
+    events = events[events.Type.isin(["MATCH", "SWITCH"])]
+    return {(int(frame), int(o), int(h)) for (frame, _), o, h in zip(events.index, events.OId, events.HId)}

@@ -28,10 +28,12 @@ class Evaluator(ABC):
 class MOTEvaluator(Evaluator):
     """Multi-object tracking: each video is counted when it is processed, its predictions are not kept."""
 
-    def __init__(self, ground_truth: Source, rules: Rules | None = None) -> None:
+    def __init__(
+        self, ground_truth: Source, rules: Rules | None = None, classes: tuple[str, ...] | None = None
+    ) -> None:
         """`ground_truth` as `read_tracks` takes it; `rules` default to those of its layout."""
         self._truth = read_tracks(ground_truth, truth=True)
-        self._rules = rules
+        self._rules, self._classes = rules, classes
         self._counts: dict[str, dict[str, MOTCounts]] = {}
 
     def process(self, video: str, predictions: Sequence[Instances]) -> None:
@@ -44,7 +46,7 @@ class MOTEvaluator(Evaluator):
         if video not in self._truth:
             raise KeyError(f"no ground truth for video '{video}'; there is {', '.join(self._truth)}")
         tracks = Tracks.from_instances(predictions, video, "predictions")
-        self._counts[video] = count_sequence(self._truth[video], tracks, self._rules)
+        self._counts[video] = count_sequence(self._truth[video], tracks, self._rules, self._classes)
 
     def scores(self) -> MOTScores:
         """Scores of each video processed so far and over all of them.

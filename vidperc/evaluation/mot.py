@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from .formats import Source, read_tracks
-from .rules import BDD100K_GROUPS, Rules, per_label, rules_for, rules_named
+from .rules import BDD100K_GROUPS, Rules, per_label, plain, rules_for, rules_named
 from .scores import MOTCounts, MOTScores, scores_of
 from .tracks import Tracks
 
@@ -27,7 +27,8 @@ def evaluate_mot(
         ground_truth: files, folders, arrays or Instances, see `read_tracks`.
         predictions: the same. Sequences are paired by name; one of each is a pair whatever their names.
         benchmark: whose rules to apply; by default the ground truth's layout tells (see `rules_for`).
-        classes: names of the labels of `Instances`, which then are scored one by one.
+        classes: which classes to score; by default all of the benchmark. For `Instances`, the names of
+            labels 0, 1, ..., which then are scored one by one; by default all objects are one class.
 
     A sequence without predictions counts as one in which nothing was found, with a warning. Predictions
     for a sequence without ground truth are left out, with a warning.
@@ -37,23 +38,30 @@ def evaluate_mot(
     """
     truth, tracks = read_tracks(ground_truth, truth=True), read_tracks(predictions, truth=False)
     rules = None if benchmark is None else rules_named(benchmark)
-    if classes is not None:
-        rules = partial(per_label, classes=tuple(classes))
     tracks = _paired(truth, tracks)
-    counts = {name: count_sequence(truth[name], tracks[name], rules) for name in truth}
+    counts = {name: count_sequence(truth[name], tracks[name], rules, classes) for name in truth}
     return scores_of(counts, groups_of(truth.values()))
 
 
-def count_sequence(truth: Tracks, predictions: Tracks, rules: Rules | None = None) -> dict[str, MOTCounts]:
+def count_sequence(
+    truth: Tracks, predictions: Tracks, rules: Rules | None = None, classes: tuple[str, ...] | None = None
+) -> dict[str, MOTCounts]:
     """The counts of each class of one sequence, after checking both sides.
 
     Raises:
-        ValueError: boxes that are not finite or inverted, frames outside the sequence, or ids twice in a frame.
+        ValueError: boxes that are not finite, frames outside the sequence, ids twice in a
+            frame, or a class that the rules do not know.
     """
     truth.check(truth.length)
     predictions.check(truth.length)
-    sequences = (rules or rules_for(truth))(truth, predictions)
-    return {name: MOTCounts.of(sequence) for name, sequence in sequences.items()}
+    rules = rules or rules_for(truth)
+    if rules is plain and classes is not None:
+        rules = partial(per_label, classes=tuple(classes))
+    sequences = rules(truth, predictions)
+    unknown = set(classes or ()) - set(sequences)
+    if unknown:
+        raise ValueError(f"unknown classes {', '.join(sorted(unknown))}: expected some of {', '.join(sequences)}")
+    return {name: MOTCounts.of(sequences[name]) for name in classes or sequences}
 
 
 def groups_of(truths: Iterable[Tracks]) -> dict[str, tuple[str, ...]]:

@@ -7,6 +7,7 @@ class that is scored. Matching "at 0.5" means: one to one, largest sum of IoU, o
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -118,8 +119,10 @@ def _kitti_class(truth: Tracks, predictions: Tracks, name: str) -> MOTSequence:
 
 def bdd100k(truth: Tracks, predictions: Tracks) -> dict[str, MOTSequence]:
     """BDD100K: eight classes; unmatched predictions (at 0.5) that lie with more than half their area in a
-    region (a crowd, or an object of another class) are left out. Masks are compared where both sides have them.
+    region (a crowd, or an object of another class) are left out. Masks are compared where both sides have
+    them, else boxes whose last pixel belongs to them, as in Scalabel: x2 - x1 + 1 pixels wide.
     """
+    truth, predictions = _with_last_pixel(truth), _with_last_pixel(predictions)
     return {name: _bdd100k_class(truth, predictions, name) for name in BDD100K_CLASSES}
 
 
@@ -129,6 +132,11 @@ def _bdd100k_class(truth: Tracks, predictions: Tracks, name: str) -> MOTSequence
     kept = _in_no_region(truth, predictions)
     kept[_matches_at_half(pairs, truth, predictions).prediction] = True
     return _build(truth, predictions, pairs, np.ones(len(truth), bool), kept)
+
+
+def _with_last_pixel(tracks: Tracks) -> Tracks:
+    regions = None if tracks.regions is None else _with_last_pixel(tracks.regions)
+    return replace(tracks, boxes=tracks.boxes + np.array([0.0, 0.0, 1.0, 1.0]), regions=regions)
 
 
 def _overlaps(truth: Tracks, predictions: Tracks) -> Pairs:

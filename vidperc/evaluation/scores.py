@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.table import Table
@@ -153,6 +153,13 @@ def add(counts: Iterable[MOTCounts]) -> MOTCounts:
     return first
 
 
+def pool(counts: Iterable[MOTCounts]) -> MOTCounts:
+    """The sum over classes of one sequence, whose frames are counted once."""
+    counts = list(counts)
+    total = add(counts)
+    return replace(total, clear=replace(total.clear, frames=max(count.clear.frames for count in counts)))
+
+
 def scores_of(
     sequences: Mapping[str, Mapping[str, MOTCounts]], groups: Mapping[str, tuple[str, ...]] | None = None
 ) -> MOTScores:
@@ -163,7 +170,7 @@ def scores_of(
     """
     if not sequences:
         raise ValueError("no sequences to evaluate")
-    pooled = {name: add(by_class.values()) for name, by_class in sequences.items()}
+    pooled = {name: pool(by_class.values()) for name, by_class in sequences.items()}
     names = list(dict.fromkeys(key for by_class in sequences.values() for key in by_class))
     if len(names) == 1:
         return MOTScores(pooled)
@@ -172,9 +179,9 @@ def scores_of(
         for key in names
     }
     grouped = {
-        group: add(count for key in members if key in classes for count in classes[key].counts.values()).scores()
+        group: add(pool(by_class[key] for key in members) for by_class in sequences.values()).scores()
         for group, members in (groups or {}).items()
-        if any(key in classes for key in members)
+        if all(key in names for key in members)
     }
     return MOTScores(pooled, classes, grouped)
 

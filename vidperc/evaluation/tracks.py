@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -53,19 +54,22 @@ class Tracks:
         return self if (np.diff(self.frames) >= 0).all() else self[np.argsort(self.frames, kind="stable")]
 
     def check(self, length: int | None = None) -> Tracks:
-        """Itself when valid.
+        """Itself when valid. Boxes of negative size overlap nothing; they are counted in a warning.
 
         Raises:
-            ValueError: a box that is not finite or inverted, a frame outside the sequence of `length`
-                frames, or an id twice in a frame; sequence, frame and id are named.
+            ValueError: a box that is not finite, a frame outside the sequence of `length` frames, or an id
+                twice in a frame; sequence, frame and id are named.
         """
         where = f"{self.source or 'tracks'}, sequence '{self.name}'"
         finite = np.isfinite(self.boxes).all(1)
-        ordered = (self.boxes[:, 2:] >= self.boxes[:, :2]).all(1)
-        for good, problem in ((finite, "is not finite"), (ordered | ~finite, "has negative size (x1 y1 x2 y2)")):
-            if not good.all():
-                row = int(np.argmin(good))
-                raise ValueError(f"{where}, {self._row(row)}: box {self.boxes[row].tolist()} {problem}")
+        if not finite.all():
+            row = int(np.argmin(finite))
+            raise ValueError(f"{where}, {self._row(row)}: box {self.boxes[row].tolist()} is not finite")
+        inverted = (self.boxes[:, 2:] < self.boxes[:, :2]).any(1)
+        if inverted.any():
+            row, n = int(np.argmax(inverted)), int(inverted.sum())
+            text = f"{where}: {n} boxes of negative size match nothing, first {self._row(row)}"
+            warnings.warn(text, stacklevel=3)
         outside = self.frames < 0 if length is None else (self.frames < 0) | (self.frames >= length)
         if outside.any():
             row = int(np.argmax(outside))

@@ -152,8 +152,8 @@ def dense_pairs(
     """
     blocks = []
     for frame, matrix in zip(frames, similarities):
-        rows = np.searchsorted(truth_frames, [frame, frame + 1])
-        columns = np.searchsorted(prediction_frames, [frame, frame + 1])
+        rows = np.searchsorted(truth_frames, [frame, frame + 1]).tolist()
+        columns = np.searchsorted(prediction_frames, [frame, frame + 1]).tolist()
         expected = (rows[1] - rows[0], columns[1] - columns[0])
         matrix = np.asarray(matrix, float)
         if matrix.size == 0 and 0 in expected:
