@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 import av
 import numpy as np
@@ -14,12 +14,10 @@ from av.video.reformatter import VideoReformatter
 
 from .errors import VideoError
 
-Clock = Literal["pts", "dts"]
+Clock = Literal["pts", "dts"]  # which of a packet's times names its frame
 
-
-def clock_of(path: str | Path) -> Clock:
-    """Which of a packet's times names its frame: that of presentation, or for AVI, which has none, that of decoding."""
-    return "dts" if str(path).lower().endswith((".avi", ".divx")) else "pts"
+# Converting colours in many threads costs more than it brings. PyAV has not always asked how many.
+ONE_THREAD: dict[str, Any] = {"threads": 1} if "threads" in (VideoReformatter.reformat.__doc__ or "") else {}
 
 
 @dataclass(slots=True, frozen=True)
@@ -35,15 +33,15 @@ class Decoder:
 
     With `tolerant`, packets that cannot be decoded are passed over, which needs slice
     threads: with frame threads one error loses the frames of other threads. Without, they raise.
-    Frames and packets carry as `pts` their stamp by `clock`.
+    Frames and packets carry as `pts` their stamp by the file's `clock`.
 
     Raises:
         FileNotFoundError: no such file.
         VideoError: not a video, or a container without a video stream.
     """
 
-    def __init__(self, path: str | Path, tolerant: bool, clock: Clock = "pts") -> None:
-        self.path, self.tolerant, self._clock = str(path), tolerant, clock
+    def __init__(self, path: str | Path, tolerant: bool) -> None:
+        self.path, self.tolerant = str(path), tolerant
         self._started = False
         if not Path(self.path).is_file():
             raise FileNotFoundError(f"{self.path}: no such file")
@@ -51,6 +49,8 @@ class Decoder:
             self.container = av.open(self.path)
         except (av.FFmpegError, OSError) as error:
             raise VideoError(f"{self.path}: cannot be opened as a video ({reason(error)})") from error
+        # AVI has no presentation times: its packets, so their frames, are named by decoding time.
+        self.clock: Clock = "dts" if self.container.format.name == "avi" else "pts"
         if not self.container.streams.video:
             self.container.close()
             raise VideoError(f"{self.path}: has no video stream")
@@ -69,7 +69,7 @@ class Decoder:
         """Packets of the video stream up to its end or to where the file is broken, then the flush packet."""
         try:
             for packet in self.container.demux(self.stream):
-                if self._clock == "dts" and packet.size:
+                if self.clock == "dts" and packet.size:
                     packet.pts = packet.dts
                 yield packet
         except (av.FFmpegError, OSError):
@@ -151,14 +151,9 @@ class RgbConverter:
 
     def __init__(self) -> None:
         self._reformatter = VideoReformatter()
-        self._options: dict[str, int] = {"threads": 1}  # many threads cost more than they bring below 4K
 
     def __call__(self, frame: av.VideoFrame) -> np.ndarray:
-        try:
-            rgb = self._reformatter.reformat(frame, format="rgb24", **self._options)
-        except TypeError:  # a PyAV whose conversion has one thread anyway
-            self._options = {}
-            rgb = self._reformatter.reformat(frame, format="rgb24")
+        rgb = self._reformatter.reformat(frame, format="rgb24", **ONE_THREAD)
         array = rgb.to_ndarray()
         turns = round(getattr(frame, "rotation", 0) / 90) % 4
         return np.ascontiguousarray(np.rot90(array, turns)) if turns else array

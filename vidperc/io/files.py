@@ -16,7 +16,7 @@ from pathlib import Path
 import av
 
 from ..structures import Frame
-from .decoder import Clock, Decoder, RgbConverter, clock_of
+from .decoder import Decoder, RgbConverter
 from .errors import VideoError, VideoWarning
 from .packet_index import PacketIndex, index_by_decoding, index_of, read_index
 from .prefetch import prefetch
@@ -42,8 +42,7 @@ class FileFrames:
         self._lock = threading.RLock()
         self._index: PacketIndex | None = None
         self._cursor: _Cursor | None = None
-        self._clock: Clock = clock_of(self.path)
-        with Decoder(path, tolerant=True, clock=self._clock) as decoder:
+        with Decoder(path, tolerant=True) as decoder:
             first = next(decoder.frames(), None)
             if first is None:
                 raise VideoError(f"{path}: no frame of this video can be decoded")
@@ -59,7 +58,7 @@ class FileFrames:
         """Number and times of the frames, read on first use."""
         with self._lock:
             if self._index is None:
-                self._index = read_index(self.path, self._clock, self._first)
+                self._index = read_index(self.path, self._first)
             return self._index
 
     @property
@@ -68,7 +67,7 @@ class FileFrames:
         with self._lock:
             index = self.index
             if not index.verified:
-                self._index = index = index_by_decoding(self.path, self._clock, index.keys, index.declared)
+                self._index = index = index_by_decoding(self.path, index.keys, index.declared)
             return index
 
     @property
@@ -93,7 +92,7 @@ class FileFrames:
             if not 0 <= index < length:
                 raise IndexError(f"{self.name}: frame {index} of {length}")
             if self._cursor is None:
-                decoder = Decoder(self.path, tolerant=True, clock=self._clock)
+                decoder = Decoder(self.path, tolerant=True)
                 self._cursor = _Cursor(decoder, self.verified_index)
             return self._frame((index, self._cursor.seek(index)), self._cursor.convert)
 
@@ -124,7 +123,7 @@ class FileFrames:
         position, given, corrupt, seen = start, 0, 0, []
         for tolerant in (False, True):
             try:
-                with Decoder(self.path, tolerant, self._clock) as decoder:
+                with Decoder(self.path, tolerant) as decoder:
                     for picture in _numbered_from(decoder, index, position):
                         yield picture
                         position, given = picture[0] + 1, given + 1
@@ -147,17 +146,12 @@ class FileFrames:
             _warn(f"{self.path}: {missing} {of} could not be decoded and are missing")
         if corrupt:
             _warn(f"{self.path}: {corrupt} {of} are damaged and were given as far as they decode")
-        if start == 0 and index.length < index.declared and not _counts_gaps(self.path):
+        if start == 0 and index.length < index.declared:
             _warn(f"{self.path}: the header promises {index.declared} frames, the file holds {index.length}")
 
 
 def _warn(text: str) -> None:
     warnings.warn(VideoWarning(text), stacklevel=2)
-
-
-def _counts_gaps(path: str) -> bool:
-    """Whether the container's header counts moments without a picture too, as AVI does."""
-    return path.lower().endswith(".avi")
 
 
 def _numbered_from(decoder: Decoder, index: PacketIndex, start: int) -> Iterator[Picture]:

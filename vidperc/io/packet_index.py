@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from .decoder import Clock, Decoder, Key
+from .decoder import Decoder, Key
 
 # A codec whose files hold packets that give no picture, so the packets do not tell the number of frames.
 HIDDEN_FRAMES = {"vp8"}
@@ -58,28 +58,30 @@ class PacketIndex:
         return list(zip(self._positions[:end], self.keys[:end], strict=True))[::-1]
 
 
-def read_index(path: str, clock: Clock, first: int | None) -> PacketIndex:
+def read_index(path: str, first: int | None) -> PacketIndex:
     """Index a file by reading its packets without decoding them; by decoding all where packets will not do.
 
     A header's number of frames is never believed. `first` is the stamp of the first frame that
     decodes: packets presented before it (a stream cut in the middle of a GOP) give no frame.
     """
-    with Decoder(path, tolerant=True, clock=clock) as decoder:
-        declared, codec = decoder.stream.frames, decoder.stream.codec_context.name
+    with Decoder(path, tolerant=True) as decoder:
+        clock, codec = decoder.clock, decoder.stream.codec_context.name
+        # AVI counts moments without a picture too.
+        declared = decoder.stream.frames if clock == "pts" else 0
         packets = [packet for packet in decoder.packets() if packet.size]
         stamps = [packet.pts for packet in packets if not packet.is_discard]
         keys = [Key(p.pts, p.dts) for p in packets if p.is_keyframe and p.pts is not None]
     if first is None or not _distinct(stamps) or codec in HIDDEN_FRAMES or first not in set(stamps):
-        return index_by_decoding(path, clock, keys, declared)
+        return index_by_decoding(path, keys, declared)
     ascending = np.unique(np.asarray(stamps, dtype=np.int64))
     ascending = ascending[ascending >= first]
     return PacketIndex(ascending, ascending - first, len(ascending), keys, declared, verified=clock == "pts")
 
 
-def index_by_decoding(path: str, clock: Clock, keys: list[Key], declared: int) -> PacketIndex:
+def index_by_decoding(path: str, keys: list[Key], declared: int) -> PacketIndex:
     """Index a file by decoding it once, without converting its pictures."""
     given: list[int | None] = []
-    with Decoder(path, tolerant=True, clock=clock) as decoder:
+    with Decoder(path, tolerant=True) as decoder:
         packets: list[int | None] = []
         for frame in decoder.frames(on_packet=lambda packet: packets.append(packet.pts)):
             given.append(frame.pts)
