@@ -1,0 +1,34 @@
+"""Training schedules under the names the published configs carry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fiddle as fdl
+
+from vidperc.engine.schedule import Schedule
+
+
+def schedule_1x(**changes: Any) -> fdl.Config:
+    """12 epochs of SGD, 16 images per step."""
+    return fdl.Config(Schedule, epochs=12, milestones=(8, 11), **changes)
+
+
+def schedule_20e(**changes: Any) -> fdl.Config:
+    """20 epochs."""
+    return fdl.Config(Schedule, epochs=20, milestones=(16, 19), **changes)
+
+
+def schedule_2x(**changes: Any) -> fdl.Config:
+    """24 epochs."""
+    return fdl.Config(Schedule, epochs=24, milestones=(16, 22), **changes)
+
+
+def schedule_3x(**changes: Any) -> fdl.Config:
+    """36 epochs."""
+    return fdl.Config(Schedule, epochs=36, milestones=(27, 33), **changes)
+
+
+def schedule_6x(**changes: Any) -> fdl.Config:
+    """73 epochs, for networks that start from nothing."""
+    return fdl.Config(Schedule, epochs=73, milestones=(65, 71), **changes)

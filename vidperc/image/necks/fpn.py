@@ -1,0 +1,88 @@
+"""Feature pyramid network (https://arxiv.org/abs/1612.03144), with the extra levels of RetinaNet and FCOS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ...layers.conv import ConvNorm
+from ...layers.norm import NormKind
+
+ExtraLevels = Literal["pool", "on_input", "on_lateral", "on_output"]
+
+
+class FPN(nn.Module):
+    """Feature maps of falling resolution to as many of `out_channels`, coarse context added to fine maps.
+
+    Args:
+        in_channels: of the backbone's maps, finest first.
+        out_channels: of every map given out.
+        levels: how many maps are given out; those beyond the backbone's are made from the coarsest one.
+        start_level: the first of the backbone's maps that is used.
+        extra: what extra levels are made of: the last output, every second pixel (`pool`), or by 3x3
+            convolutions of stride 2, the first on the backbone's last map (`on_input`), on the last
+            lateral map (`on_lateral`) or on the last output (`on_output`), the next on the one before.
+        relu_before_extra: a ReLU before the extra convolutions but the first.
+        norm: normalisation after every convolution, None for none.
+        norm_on_lateral: whether the 1x1 lateral convolutions have it, too.
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        out_channels: int = 256,
+        levels: int = 5,
+        *,
+        start_level: int = 0,
+        extra: ExtraLevels = "pool",
+        relu_before_extra: bool = False,
+        norm: NormKind | None = None,
+        norm_on_lateral: bool = True,
+    ) -> None:
+        super().__init__()
+        used = list(in_channels[start_level:])
+        if levels < len(used):
+            raise ValueError(f"FPN gives out at least the {len(used)} maps it takes, not {levels}")
+        self.inputs, self.levels, self.start_level = len(in_channels), levels, start_level
+        self.extra, self.relu_before_extra = extra, relu_before_extra
+        lateral_norm = norm if norm_on_lateral else None
+        self.lateral_convs = nn.ModuleList(
+            ConvNorm(channels, out_channels, 1, norm=lateral_norm, relu=False) for channels in used
+        )
+        self.fpn_convs = nn.ModuleList(
+            ConvNorm(out_channels, out_channels, 3, padding=1, norm=norm, relu=False) for _ in used
+        )
+        self.out_channels = [out_channels] * levels
+        if extra != "pool":
+            for i in range(levels - len(used)):
+                channels = used[-1] if i == 0 and extra == "on_input" else out_channels
+                self.fpn_convs.append(
+                    ConvNorm(channels, out_channels, 3, stride=2, padding=1, norm=norm, relu=False)
+                )
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.xavier_uniform_(module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        if len(features) != self.inputs:
+            raise ValueError(f"FPN expects {self.inputs} feature maps, got {len(features)}")
+        used = features[self.start_level :]
+        laterals = [conv(x) for conv, x in zip(self.lateral_convs, used)]
+        for fine in range(len(laterals) - 1, 0, -1):
+            laterals[fine - 1] = laterals[fine - 1] + F.interpolate(laterals[fine], size=laterals[fine - 1].shape[-2:])
+        outputs = [conv(x) for conv, x in zip(self.fpn_convs, laterals)]
+        if self.extra == "pool":
+            while len(outputs) < self.levels:
+                outputs.append(F.max_pool2d(outputs[-1], 1, 2))
+            return outputs
+        source = {"on_input": used[-1], "on_lateral": laterals[-1], "on_output": outputs[-1]}[self.extra]
+        for i, conv in enumerate(self.fpn_convs[len(laterals) :]):
+            if i:
+                source = F.relu(outputs[-1]) if self.relu_before_extra else outputs[-1]
+            outputs.append(conv(source))
+        return outputs
