@@ -71,6 +71,8 @@ def groups_of(truths: Iterable[Tracks]) -> dict[str, tuple[str, ...]]:
 
 def _paired(truth: dict[str, Tracks], tracks: dict[str, Tracks]) -> dict[str, Tracks]:
     """Predictions for every sequence of the ground truth."""
+    if not truth:
+        raise ValueError("no ground truth to evaluate against")
     if len(truth) == 1 and len(tracks) == 1:
         return dict(zip(truth, tracks.values()))
     if not set(truth) & set(tracks):
