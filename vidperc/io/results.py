@@ -84,13 +84,13 @@ def read_mot(path: str | Path) -> MotTable:
             is no finite number, a frame below 1, a frame or id that is not whole.
     """
     path = Path(path)
-    rows = _load(path)
+    rows = load_rows(path)
     if not len(rows):
         return MotTable(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(0))
-    _check(path, rows)
+    check_rows(path, rows)
     positive = (rows[:, 4] > 0) & (rows[:, 5] > 0)
     if not positive.all():
-        first = _line_of(path, int(np.flatnonzero(~positive)[0]))
+        first = line_of(path, int(np.flatnonzero(~positive)[0]))
         text = f"{path}: {int((~positive).sum())} rows without width or height left out, the first in line {first}"
         warnings.warn(ResultWarning(text), stacklevel=2)
         rows = rows[positive]
@@ -110,8 +110,8 @@ def _whole(values: np.ndarray) -> bool:
     return bool((values == np.floor(values)).all())
 
 
-def _load(path: Path) -> np.ndarray:
-    """The file as (N, columns) float64, in C; the slow way only to name a line that does not parse."""
+def load_rows(path: Path) -> np.ndarray:
+    """The rows of a file as (N, columns) float64, unchecked; read in C, the slow way only names a broken line."""
     try:
         with path.open(encoding="utf-8-sig") as file:
             first = next((line for line in file if line.strip()), "")
@@ -147,9 +147,10 @@ def _explain(path: Path) -> str | None:
     return None
 
 
-def _check(path: Path, rows: np.ndarray) -> None:
+def check_rows(path: Path, rows: np.ndarray) -> None:
+    """Raises ResultError, naming file and line, where a row is not made of frame, id and finite numbers."""
     if rows.shape[1] < 6:
-        raise ResultError(f"{path}, line {_line_of(path, 0)}: {rows.shape[1]} columns, at least 6 expected: {FIELDS}")
+        raise ResultError(f"{path}, line {line_of(path, 0)}: {rows.shape[1]} columns, at least 6 expected: {FIELDS}")
     checks = (
         (~np.isfinite(rows[:, :7]), "a finite number"),
         ((rows[:, :1] < 1), "1 or more"),
@@ -158,11 +159,11 @@ def _check(path: Path, rows: np.ndarray) -> None:
     for wrong, expected in checks:
         if wrong.any():
             row, column = (int(value) for value in np.argwhere(wrong)[0])
-            where = f"{path}, line {_line_of(path, row)}"
+            where = f"{path}, line {line_of(path, row)}"
             raise ResultError(f"{where}: {FIELDS[column]} is {rows[row, column]:g}, expected {expected}")
 
 
-def _line_of(path: Path, row: int) -> int:
+def line_of(path: Path, row: int) -> int:
     """The line number, from 1, of a row: blank lines are no rows."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         lines = (number for number, line in enumerate(file, 1) if line.strip())
