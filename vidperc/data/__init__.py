@@ -1,0 +1,1 @@
+"""Data sets: readers, frame samplers, clip transforms, loaders, and synthetic videos."""

@@ -64,8 +64,6 @@ class SyntheticVideo:
         self._height, self._width = size
         self._length = length
         self.scene: Scene = make_scene(seed, length, size, self.options)
-        self._sprites: dict[int, Sprite] = {}
-        self._background: np.ndarray | None = None
 
     def __len__(self) -> int:
         return self._length
@@ -92,25 +90,14 @@ class SyntheticVideo:
 
     def _draw_background(self, index: int) -> np.ndarray:
         """A window of the background where the camera is, to a fraction of a pixel, (H, W, 3)."""
-        if self._background is None:
-            margin = self.scene.margin
-            self._background = make_background(
-                self._height + 2 * margin, self._width + 2 * margin, np.random.default_rng([self.seed, 4])
-            )
+        margin = self.scene.margin
+        background = _background(self._height + 2 * margin, self._width + 2 * margin, self.seed)
         x, y = self.scene.camera.offset(index)
-        move = np.float32([[1, 0, x + self.scene.margin], [0, 1, y + self.scene.margin]])  # type: ignore[arg-type]
+        move = np.float32([[1, 0, x + margin], [0, 1, y + margin]])  # type: ignore[arg-type]
         return cv2.warpAffine(
-            self._background, move, (self._width, self._height),
+            background, move, (self._width, self._height),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE,
         )  # fmt: skip
-
-    def _sprite(self, actor: Actor) -> Sprite:
-        if actor.id not in self._sprites:
-            if len(self._sprites) > 32:  # of those that have left in a long video
-                self._sprites.clear()
-            largest = actor.radius * (1 + self.options.scale_change)
-            self._sprites[actor.id] = make_sprite(actor.label, largest, np.random.default_rng(actor.seed))
-        return self._sprites[actor.id]
 
     def _pose(self, actor: Actor, time: float) -> Pose:
         """In pixels of the picture."""
@@ -121,7 +108,7 @@ class SyntheticVideo:
     def _draw(self, picture: np.ndarray, owner: np.ndarray, actor: Actor, index: int, number: int) -> _Drawn | None:
         """Paint one object over what is there and claim its pixels; None where it is outside the picture."""
         pose = self._pose(actor, index)
-        sprite = self._sprite(actor)
+        sprite = _sprite(actor.label, actor.radius * (1 + self.options.scale_change), actor.seed)
         box = outline_box(sprite.outline, pose)
         if not (box[0] < self._width and box[1] < self._height and box[2] > 0 and box[3] > 0):
             return None
@@ -241,6 +228,17 @@ def _noise(height: int, width: int, sigma: float) -> tuple[np.ndarray, np.ndarra
     rng = np.random.default_rng(0)
     sheet = np.rint(sigma * rng.standard_normal((height + 64, width + 64, 3), dtype=np.float32))
     return np.clip(sheet, 0, 255).astype(np.uint8), np.clip(-sheet, 0, 255).astype(np.uint8)
+
+
+# What is costly to make is kept for a while, so that videos can be read in any order; a video holds nothing.
+@lru_cache(maxsize=2048)
+def _sprite(label: int, radius: float, seed: int) -> Sprite:
+    return make_sprite(label, radius, np.random.default_rng(seed))
+
+
+@lru_cache(maxsize=256)
+def _background(height: int, width: int, seed: int) -> np.ndarray:
+    return make_background(height, width, np.random.default_rng([seed, 4]))
 
 
 def make_background(height: int, width: int, rng: np.random.Generator) -> np.ndarray:

@@ -1,0 +1,214 @@
+"""Transforms move boxes and masks with the picture."""
+
+import numpy as np
+import pytest
+import torch
+
+from vidperc.data.synthetic import SyntheticVideo
+from vidperc.data.transforms import (
+    CopyPaste,
+    Expand,
+    Flip,
+    LargeScaleJitter,
+    MinIoUCrop,
+    MixUp,
+    Mosaic,
+    OneOf,
+    PhotometricDistortion,
+    RandomCrop,
+    Resize,
+    ResizeRange,
+)
+from vidperc.data.transforms.geometry import crop_frame, mask_boxes
+from vidperc.structures import Clip, Frame, Instances
+
+HEIGHT, WIDTH = 120, 160
+
+
+def drawn(rng, count=4) -> Frame:
+    """A frame whose objects are ellipses of flat colour, with their masks and the masks' bounds."""
+    picture = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    masks = []
+    for number in range(count):
+        cx, cy = 25 + 38 * number, rng.uniform(40, 80)
+        rx, ry = rng.uniform(8, 17), rng.uniform(8, 30)
+        mask = ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 <= 1
+        picture[mask] = (40 + 50 * number, 255, 250)
+        masks.append(mask)
+    bitmaps = torch.from_numpy(np.stack(masks))
+    frame = Frame.from_array(picture)
+    frame.instances = Instances(
+        boxes=mask_boxes(bitmaps), labels=torch.arange(count), ids=torch.arange(count) + 10, masks=bitmaps
+    )
+    return frame
+
+
+def clip_of(seed, frames=2) -> Clip:
+    rng = np.random.default_rng(seed)
+    return Clip([drawn(rng) for _ in range(frames)], 0, f"clip{seed}")
+
+
+GEOMETRIC = {
+    "resize": Resize((240, 200)),
+    "resize, ratio changed": Resize((100, 150), keep_ratio=False),
+    "resize, smaller": Resize([(80, 60), (90, 70)]),
+    "resize range": ResizeRange((100, 80), (300, 200)),
+    "flip": Flip(1.0),
+    "flip upside down": Flip(1.0, horizontal=False),
+    "crop": RandomCrop((60, 80), (110, 150)),
+    "min IoU crop": MinIoUCrop(),
+    "expand": Expand(probability=1.0),
+    "large scale jitter": LargeScaleJitter((100, 140), (0.4, 2.0)),
+    "mosaic": Mosaic((100, 120)),
+    "mixup": MixUp(),
+    "copy-paste": CopyPaste(1.0),
+    "one of": OneOf([[Flip(1.0)], [Resize((100, 90)), Flip(1.0)]]),
+}
+
+
+@pytest.mark.parametrize("name", GEOMETRIC)
+def test_boxes_are_the_bounds_of_masks(name):
+    seen = 0
+    for seed in range(12):
+        clip = GEOMETRIC[name](clip_of(seed), np.random.default_rng(seed), lambda: clip_of(1000))
+        for frame in clip.frames:
+            objects = frame.instances.validate()
+            assert objects.masks.shape[1:] == frame.size
+            assert frame.array.flags.c_contiguous
+            limits = torch.tensor([frame.size[1], frame.size[0]] * 2)
+            assert (objects.boxes >= -1e-4).all()
+            assert (objects.boxes <= limits + 1e-4).all()
+            assert (mask_boxes(objects.masks) - objects.boxes).abs().max() <= 1.0 + 1e-3
+            seen += len(objects)
+    assert seen > 24
+
+
+@pytest.mark.parametrize("name", [name for name in GEOMETRIC if name not in ("mixup", "mosaic", "copy-paste")])
+def test_pictures_go_with_the_masks(name):
+    """Inside an object (eroded by three pixels) the picture has the object's colour."""
+    for seed in range(6):
+        clip = GEOMETRIC[name](clip_of(seed), np.random.default_rng(seed), None)
+        for frame in clip.frames:
+            for mask, label in zip(frame.instances.masks, frame.instances.labels):
+                inner = mask.clone()
+                for axis, shift in ((0, 1), (0, -1), (1, 1), (1, -1)):
+                    inner &= mask.roll(shift, axis) & mask.roll(2 * shift, axis) & mask.roll(3 * shift, axis)
+                inner[[0, 1, 2, -3, -2, -1]] = False
+                inner[:, [0, 1, 2, -3, -2, -1]] = False
+                if inner.any():
+                    red = torch.from_numpy(frame.array)[inner][:, 0].float()
+                    assert (red - (40 + 50 * int(label))).abs().max() <= 2
+
+
+@pytest.mark.parametrize("name", GEOMETRIC)
+def test_drawn_once_per_clip_and_deterministic(name):
+    """A clip whose frames are the same stays so; the same generator gives the same clip."""
+    one = clip_of(3, 1)
+    clip = Clip([one[0], one[0]], 0, "twice")
+    results = [GEOMETRIC[name](clip, np.random.default_rng(5), lambda: clip) for _ in range(2)]
+    first, second = results[0].frames
+    assert torch.equal(first.image, second.image)
+    assert torch.equal(first.instances.boxes, second.instances.boxes)
+    assert torch.equal(first.instances.ids, second.instances.ids)
+    assert torch.equal(first.image, results[1][0].image)
+
+
+@pytest.mark.parametrize("name", [*GEOMETRIC, "colour"])
+def test_the_given_clip_is_left_as_it_is(name):
+    transform = GEOMETRIC.get(name, PhotometricDistortion())
+    clip, same = clip_of(1), clip_of(1)
+    for seed in range(4):
+        transform(clip, np.random.default_rng(seed), lambda: clip)
+    for frame, other in zip(clip.frames, same.frames):
+        assert torch.equal(frame.image, other.image)
+        assert torch.equal(frame.instances.boxes, other.instances.boxes)
+        assert torch.equal(frame.instances.masks, other.instances.masks)
+
+
+@pytest.mark.parametrize("name", GEOMETRIC)
+def test_no_objects(name):
+    clip = clip_of(0)
+    for frame in clip.frames:
+        frame.instances = frame.instances[:0]
+    out = GEOMETRIC[name](clip, np.random.default_rng(0), lambda: clip)
+    assert all(len(frame.instances) == 0 for frame in out.frames)
+
+
+def test_flip_by_hand():
+    frame = Frame.from_array(np.arange(2 * 5 * 3, dtype=np.uint8).reshape(2, 5, 3))
+    frame.instances = Instances(boxes=torch.tensor([[1.0, 0, 2, 1]]))
+    out = Flip(1.0)(Clip([frame]), np.random.default_rng(0))[0]
+    assert out.instances.boxes.tolist() == [[3, 0, 4, 1]]
+    assert out.array[0, 0].tolist() == frame.array[0, 4].tolist()
+
+
+def test_resize_by_hand():
+    """COCO's usual 640x480 into (1333, 800) becomes 1067x800."""
+    frame = Frame.from_array(np.zeros((480, 640, 3), np.uint8))
+    frame.instances = Instances(boxes=torch.tensor([[64.0, 48, 128, 96]]))
+    out = Resize((1333, 800))(Clip([frame]), np.random.default_rng(0))[0]
+    assert out.size == (800, 1067)
+    assert out.instances.boxes.tolist() == [pytest.approx([106.7, 80, 213.4, 160])]
+
+
+def test_crop_clips_full_boxes_and_recomputes_tight_ones():
+    frame = Frame.from_array(np.zeros((20, 20, 3), np.uint8))
+    masks = torch.zeros(2, 20, 20, dtype=torch.bool)
+    masks[0, 0:10, 5] = True
+    masks[0, 9, 5:15] = True  # an L: in the right half only its foot is left
+    masks[1, 4:8, 12:16] = True  # half hidden: its box is larger than its mask
+    frame.instances = Instances(boxes=torch.tensor([[5.0, 0, 15, 10], [2, 2, 18, 18]]), masks=masks)
+    out = crop_frame(frame, (10, 0, 20, 20)).instances
+    assert out.boxes.tolist() == [[0, 9, 5, 10], [0, 2, 8, 18]]
+
+
+def test_min_iou_crop_keeps_centres():
+    for seed in range(30):
+        clip = clip_of(seed, 1)
+        out = MinIoUCrop()(clip, np.random.default_rng(seed))
+        assert len(out[0].instances) > 0
+
+
+def test_colour_keeps_geometry_and_range():
+    clip = clip_of(2)
+    changed = 0
+    for seed in range(10):
+        out = PhotometricDistortion()(clip, np.random.default_rng(seed))
+        assert out[0].image.dtype == torch.uint8
+        assert torch.equal(out[0].instances.boxes, clip[0].instances.boxes)
+        changed += int(not torch.equal(out[0].image, clip[0].image))
+    assert changed > 5
+
+
+def test_mosaic_shows_four_clips_and_keeps_identities_apart():
+    out = Mosaic((100, 120), centre=(0.5, 0.5))(clip_of(0), np.random.default_rng(0), lambda: clip_of(1))
+    assert out[0].size == (200, 240)
+    objects = out[0].instances
+    assert len(objects) == 16
+    assert len(objects.ids.unique()) == 16
+    assert torch.equal(objects.ids, out[1].instances.ids)
+
+
+def test_copy_paste_takes_hidden_pixels_from_below():
+    below, above = clip_of(0), clip_of(0)
+    out = CopyPaste(1.0, share=1.0)(below, np.random.default_rng(0), lambda: above)
+    assert int(out[0].instances.masks.sum(0).max()) == 1
+    assert len(out[0].instances) == 4  # all of them hidden by their copies
+
+
+def test_mixing_needs_more_clips():
+    with pytest.raises(ValueError, match="Mosaic joins several clips"):
+        Mosaic((50, 50))(clip_of(0), np.random.default_rng(0))
+
+
+def test_on_synthetic_clips():
+    """Visible boxes of occluded, moving objects stay the bounds of their masks through a chain."""
+    video = SyntheticVideo(3, 10, (160, 256), "vis")
+    chain = [Flip(1.0), RandomCrop((120, 200)), Resize((300, 180)), PhotometricDistortion()]
+    rng = np.random.default_rng(0)
+    clip = Clip([video.read(i) for i in (0, 4, 8)])
+    for transform in chain:
+        clip = transform(clip, rng)
+    for frame in clip.frames:
+        assert (mask_boxes(frame.instances.masks) - frame.instances.boxes).abs().max() <= 1.5
