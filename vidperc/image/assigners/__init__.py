@@ -1,0 +1,10 @@
+"""Assigners: which target each prior learns.
+
+An assigner is called with `(priors, targets, predictions=None)` and gives `(A,)` int64: the index of the
+target, `BACKGROUND` or `IGNORED`. Rows of `targets` whose `ignored` is true are never assigned.
+"""
+
+from .common import BACKGROUND, IGNORED, Assigner
+from .max_iou import MaxIoUAssigner
+
+__all__ = ["BACKGROUND", "IGNORED", "Assigner", "MaxIoUAssigner"]
