@@ -212,6 +212,14 @@ class TestSources:
         assert (tracks.frames.tolist(), tracks.boxes[0].tolist()) == ([0, 1], [10, 20, 15, 25])
         assert len(read_tracks(np.zeros((0, 10)), truth=False)["sequence"]) == 0
 
+    def test_rows_of_ground_truth(self, tmp_path):
+        """The same as from the file: marks and classes count."""
+        file = write(tmp_path / "gt.txt", MOT17_ROWS)
+        read, given = read_mot(file, truth=True), read_tracks(np.loadtxt(file, delimiter=","), truth=True)["sequence"]
+        assert given.layout == read.layout == "mot"
+        for column in ("frames", "ids", "boxes", "ignored", "labels"):
+            assert getattr(given, column).tolist() == getattr(read, column).tolist()
+
     def test_wrong_sources(self, tmp_path):
         with pytest.raises(FileNotFoundError, match="no such file or folder of predictions"):
             read_tracks(tmp_path / "missing", truth=False)
@@ -225,6 +233,13 @@ class TestSources:
             read_tracks({"a": [Instances.empty(), 1]}, truth=False)
         with pytest.raises(ValueError, match="sequence 'a', frame 0: 1 objects without ids"):
             read_tracks({"a": [Instances(boxes=torch.zeros(1, 4))]}, truth=False)
+
+
+def test_up_to(tmp_path):
+    tracks = read_kitti(write(tmp_path / "0001.txt", TestKITTI.ROWS), truth=True)
+    first = tracks.up_to(1)
+    assert (first.labels.tolist(), first.num_frames, len(first.regions)) == (["car"], 1, 1)
+    assert tracks.up_to(7).num_frames == 7
 
 
 class TestCheck:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
+import json
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from mot_scenes import FIELDS, motmetrics_scores, trackeval_metrics, trackeval_s
 
 from vidperc.evaluation import evaluate, read_tracks
 from vidperc.evaluation.rules import mot15, mot17
+from vidperc.evaluation.scalabel import BDD100K_CLASSES
 from vidperc.evaluation.scores import MOTCounts
 
 pytestmark = pytest.mark.filterwarnings("ignore:no ground truth for")
@@ -201,3 +203,44 @@ class TestBDD100K:
         folder = data_root / "eval/bdd100k_scalabel/seg_track"
         row = evaluate(folder / "seg_track_sample.json", folder / "seg_track_preds_empty.json").combined
         assert (row["TP"], row["FP"], row["MOTA"], row["HOTA"]) == (0, 0, 0, 0)
+
+    def test_detection_sample_counts_the_last_pixel_too(self, data_root):
+        """Why `bdd100k` widens boxes by a pixel: the kit's AP 34.03 and AP50 55.32 need it as well."""
+        assert detection_ap(data_root / "eval/bdd100k_scalabel", 1) == (34.03, 55.32)
+        assert detection_ap(data_root / "eval/bdd100k_scalabel", 0) == (33.11, 53.74)
+
+
+def detection_ap(folder, last_pixel):
+    """AP and AP50 in percent of the detection sample, by COCO's own evaluation."""
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    frames = json.loads((folder / "box_track/track_sample_anns.json").read_text())
+    categories = {name: i + 1 for i, name in enumerate(BDD100K_CLASSES)}
+    images = {frame["name"]: i + 1 for i, frame in enumerate(frames)}
+
+    def entries(frames):
+        for frame in frames:
+            for label in frame["labels"] or []:
+                x1, x2, y1, y2 = (label["box2d"][key] for key in ("x1", "x2", "y1", "y2"))
+                box = [x1, y1, x2 - x1 + last_pixel, y2 - y1 + last_pixel]
+                crowd = int(bool(label.get("attributes", {}).get("crowd")))
+                yield {
+                    **{"image_id": images[frame["name"]], "category_id": categories[label["category"]]},
+                    **{"bbox": box, "area": box[2] * box[3], "score": label.get("score"), "iscrowd": crowd},
+                }
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO()
+        truth.dataset = {
+            "images": [{"id": i, "height": 720, "width": 1280} for i in images.values()],
+            "annotations": [{**entry, "id": i + 1} for i, entry in enumerate(entries(frames))],
+            "categories": [{"id": i, "name": name} for name, i in categories.items()],
+        }
+        truth.createIndex()
+        found = truth.loadRes(list(entries(json.loads((folder / "det/bbox_predictions.json").read_text()))))
+        evaluation = COCOeval(truth, found, "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return tuple(round(100 * float(value), 2) for value in evaluation.stats[:2])

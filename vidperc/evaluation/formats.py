@@ -43,7 +43,7 @@ def _from_memory(value: object, name: str, truth: bool) -> Tracks:
     if isinstance(value, Tracks):
         return value.sorted()
     if isinstance(value, np.ndarray):
-        return Tracks.from_array(value, name, source)
+        return _mot_tracks(value, name, source, truth)
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         return Tracks.from_instances(value, name, source)
     got = type(value).__name__
@@ -102,8 +102,13 @@ def read_mot(path: PathLike, name: str | None = None, *, truth: bool = False) ->
         row = int(np.argmax(bad))
         line = _line_numbers(path)[row]
         raise ValueError(f"{path}, line {line}: expected whole frame and id and a finite box, got {rows[row, :6]}")
-    tracks = Tracks.from_array(rows[:, :6], name or path.stem, str(path))
-    if not truth:
+    return _mot_tracks(rows, name or path.stem, str(path), truth)
+
+
+def _mot_tracks(rows: np.ndarray, name: str, source: str, truth: bool) -> Tracks:
+    """Tracks of MOTChallenge rows, whose columns from the 7th on tell of ground truth what is scored."""
+    tracks = Tracks.from_array(rows, name, source)
+    if not truth or rows.size == 0 or rows.shape[1] < 7:
         return tracks
     order = np.argsort(rows[:, 0], kind="stable")
     tracks.ignored = rows[order, 6].astype(np.int64) == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,11 @@ class Tracks:
         """The known length, or up to the last frame with a box."""
         last = int(self.frames[-1]) + 1 if len(self) else 0
         return last if self.length is None else self.length
+
+    def up_to(self, length: int) -> Tracks:
+        """The first `length` frames by themselves."""
+        regions = None if self.regions is None else self.regions.up_to(length)
+        return replace(self[self.frames < length], regions=regions, length=length)
 
     def sorted(self) -> Tracks:
         """The same in order of the frames; the order within a frame is kept."""
