@@ -90,7 +90,9 @@ def draw(
     for corner, color in zip(corners, colors, strict=True):
         _draw_box(canvas, corner, color, scale)
     for row, (corner, color) in enumerate(zip(corners, colors, strict=True)):
-        _draw_tag(canvas, _tag(shown, row, classes, labels, scores), corner[0], corner[1], color, scale)
+        words = _tag(shown, row, classes, labels, scores)
+        text = _fitting(words, max(1.7 * (corner[2] - corner[0]), 60 * scale), scale)
+        _draw_tag(canvas, text, corner[0], corner[1], color, scale)
     if caption:
         _draw_tag(canvas, caption, round(8 * scale), round(30 * scale), (25, 25, 25), scale)
     return canvas
@@ -153,23 +155,37 @@ def _draw_box(canvas: np.ndarray, corner: Sequence[int], color: Color, scale: fl
     cv2.rectangle(canvas, (x1, y1), (x2, y2), color, thickness)
 
 
-def _tag(instances: Instances, row: int, classes: Sequence[str], labels: bool, scores: bool) -> str:
-    parts = []
+def _tag(instances: Instances, row: int, classes: Sequence[str], labels: bool, scores: bool) -> list[str]:
+    """The tag's words in order of importance: id, class, score."""
+    words = []
     if instances.ids is not None:
-        parts.append(str(int(instances.ids[row])))
+        words.append(str(int(instances.ids[row])))
     if labels and instances.labels is not None and classes:
         label = int(instances.labels[row])
-        parts.append(classes[label] if 0 <= label < len(classes) else f"class {label}")
+        words.append(classes[label] if 0 <= label < len(classes) else f"class {label}")
     if scores and instances.scores is not None:
-        parts.append(f"{float(instances.scores[row]):.2f}")
-    return " ".join(parts)
+        words.append(f"{float(instances.scores[row]):.2f}")
+    return words
+
+
+def _fitting(words: list[str], room: float, scale: float) -> str:
+    """As many of the words as are not much wider than the box, so that tags in a crowd do not hide each other."""
+    for count in range(len(words), 1, -1):
+        text = " ".join(words[:count])
+        if cv2.getTextSize(text, FONT, _letters(scale), 1)[0][0] <= room:
+            return text
+    return words[0] if words else ""
+
+
+def _letters(scale: float) -> float:
+    return max(0.38, 0.55 * scale)
 
 
 def _draw_tag(canvas: np.ndarray, text: str, x: int, y: int, color: Color, scale: float) -> None:
     """Text on a filled ground of `color` standing on the point (x, y), kept inside the picture."""
     if not text:
         return
-    size, pad = 0.55 * scale, max(2, round(3 * scale))
+    size, pad = _letters(scale), max(2, round(3 * scale))
     (width, height), baseline = cv2.getTextSize(text, FONT, size, 1)
     x = int(np.clip(x, 0, max(0, canvas.shape[1] - width - 2 * pad)))
     y = int(np.clip(y, height + baseline + pad, canvas.shape[0] - 1))
