@@ -11,17 +11,17 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from ..sequence import SequenceModel
 from ..structures import Frame, Instances, Video
-from .sequence import SequenceModel
 from .track_arrays import no_tracks
-from .track_region import Region
+from .track_region import Region, Shapes
 
 
 @dataclass(slots=True)
 class TrackerState:
     """What a tracker remembers between updates; trackers add their tracks. Size does not grow with the video."""
 
-    next_id: int = 0
+    next_id: int = 1
     updates: int = 0  # updates seen so far
 
 
@@ -36,9 +36,7 @@ class Tracker(ABC):
         """The state before the first frame."""
 
     @abstractmethod
-    def update(
-        self, detections: Instances, state: Any, *, frame: Frame | None = None, dt: float = 1.0
-    ) -> Instances:
+    def update(self, detections: Instances, state: Any, *, frame: Frame | None = None, dt: float = 1.0) -> Instances:
         """Take in the detections of the next frame and report its tracks.
 
         The report has `ids`, `states` (TrackState), `boxes` (filtered, float32 on the CPU), `scores` and `labels` of
@@ -117,6 +115,7 @@ class TrackByDetection(SequenceModel):
         reid: adds `embeddings` to the detections before the tracker sees them.
         labels: the classes to track; all where None.
         region: only detections whose centre is inside are tracked.
+        shapes: only tracks whose box has such a shape are reported.
         frame_rate: where given, the tracker's time step is the time between the frames in units of
             1 / frame_rate seconds; otherwise every frame is one step.
     """
@@ -128,13 +127,14 @@ class TrackByDetection(SequenceModel):
         reid: Embedder | None = None,
         labels: Sequence[int] | None = None,
         region: Region | None = None,
+        shapes: Shapes | None = None,
         frame_rate: float | None = None,
     ) -> None:
         super().__init__()
         self.detector, self.tracker = detector, tracker
         self.reid = reid
         self.labels = None if labels is None else tuple(labels)
-        self.region, self.frame_rate = region, frame_rate
+        self.region, self.shapes, self.frame_rate = region, shapes, frame_rate
 
     @property
     def lookahead(self) -> int:  # type: ignore[override]
@@ -163,15 +163,11 @@ class TrackByDetection(SequenceModel):
 
     def finish(self, state: TrackingState) -> list[Instances]:
         rest = self.detector.finish(state.detector)
-        out = [
-            self._track([frame], [found], [state])[0] for frame, found in zip(state.waiting, rest, strict=True)
-        ]
+        out = [self._track([frame], [found], [state])[0] for frame, found in zip(state.waiting, rest, strict=True)]
         state.waiting.clear()
         return out
 
-    def _track(
-        self, frames: list[Frame], found: list[Instances], states: list[TrackingState]
-    ) -> list[Instances]:
+    def _track(self, frames: list[Frame], found: list[Instances], states: list[TrackingState]) -> list[Instances]:
         """The tracks of each frame, given its detections."""
         chosen = [self._choose(detections) for detections in found]
         found = [detections if rows is None else detections[rows] for detections, rows in zip(found, chosen)]
@@ -181,6 +177,8 @@ class TrackByDetection(SequenceModel):
         out = []
         for frame, detections, rows, state in zip(frames, found, chosen, states):
             tracks = self.tracker.update(detections, state.tracker, frame=frame, dt=self._dt(frame, state))
+            if self.shapes is not None:
+                tracks = tracks[self.shapes.accepts(tracks.boxes)]
             out.append(restore_indices(tracks, rows))
         return out
 
@@ -256,4 +254,3 @@ class PerClass(Tracker):
     def alive(self, state: PerClassState) -> Instances:
         parts = [self.tracker.alive(inner) for inner in (state.classes or {}).values()]
         return Instances.cat(parts) if parts else self.tracker.alive(self.tracker.init_state())
-

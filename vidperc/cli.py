@@ -1,0 +1,216 @@
+"""The console command `vidperc`; the scripts in tools/ and demo/ call the same functions."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+console = Console()
+Command = Callable[[argparse.Namespace], int]
+SCORE_COLUMNS = ("HOTA", "MOTA", "IDF1", "DetA", "AssA", "FP", "FN", "IDSW")  # what fits a line; the json has all
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code: 0 done, 1 bad input, 130 interrupted."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        console.print("[yellow]interrupted[/]")
+        return 130
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RuntimeError) as error:
+        if options.traceback:
+            raise
+        text = error.args[0] if isinstance(error, KeyError) and error.args else error
+        print(f"vidperc: error: {text}", file=sys.stderr)
+        return 1
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(prog="vidperc", description="Detection, tracking and segmentation in video.")
+    parser.add_argument("--traceback", action="store_true", help="show where an error came from")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, (add, run, text) in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        add(command)
+        command.set_defaults(run=run)
+    return parser
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """`name=value` with a Python literal as the value, or a word."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"expected name=value, got '{text}'")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
+
+
+def progress_bar(unit: str = "frames") -> Progress:
+    """A progress line with speed and remaining time; silent where the output is no terminal."""
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
+        TextColumn("{task.fields[speed]}"), TimeRemainingColumn(),
+    )  # fmt: skip
+    return Progress(*columns, console=console, transient=False)
+
+
+def add_network_options(command: argparse.ArgumentParser) -> None:
+    """Where and how a network runs."""
+    command.add_argument("--checkpoint", help="file, URL, or 'published'")
+    command.add_argument("--device", default="cpu")
+    command.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16"])
+
+
+# track
+
+
+def add_track(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "input", nargs="?", help="video file, folder, glob, camera number or URL; none: a synthetic clip"
+    )
+    command.add_argument("--out", default="out", help="folder of the results (%(default)s)")
+    command.add_argument("--detector", help="auto, hog, motion, given, a model's name, or a det.txt / json file")
+    command.add_argument("--tracker", default="sort", help="name of a tracker (%(default)s)")
+    command.add_argument("--classes", nargs="+", help="track only these classes")
+    command.add_argument("--gt", help="MOTChallenge rows to score the tracks with")
+    command.add_argument("--gt-scale", type=float, default=1.0, help="factor of their boxes")
+    command.add_argument("--max-frames", type=int)
+    command.add_argument("--no-video", action="store_true", help="write no annotated video")
+    command.add_argument("--save-frames", action="store_true", help="write annotated pictures too")
+    command.add_argument("--show", action="store_true", help="show them in a window; q stops")
+    command.add_argument("--set", nargs="+", type=setting, default=[], metavar="NAME=VALUE", help="of the tracker")
+    command.add_argument("--set-detector", nargs="+", type=setting, default=[], metavar="NAME=VALUE")
+    add_network_options(command)
+
+
+def run_track(options: argparse.Namespace) -> int:
+    from .pipeline import track
+
+    source = int(options.input) if options.input and options.input.isdigit() else options.input
+    with progress_bar() as bar:
+        task = bar.add_task("tracking", total=None, speed="")
+
+        def report(done: int, total: int | None) -> None:
+            elapsed = bar.tasks[0].elapsed or 0
+            bar.update(task, completed=done, total=total, speed=f"{done / elapsed:.1f}/s" if elapsed else "")
+
+        result = track(
+            source, options.out, detector=options.detector, tracker=options.tracker, checkpoint=options.checkpoint,
+            device=options.device, precision=options.precision, classes=options.classes, ground_truth=options.gt,
+            ground_truth_scale=options.gt_scale, detector_options=dict(options.set_detector),
+            tracker_options=dict(options.set), max_frames=options.max_frames, annotate=not options.no_video,
+            save_frames=options.save_frames, show=options.show, progress=report,
+        )  # fmt: skip
+    console.print(result.detector, highlight=False)
+    console.print(
+        f"{result.frames} frames, {len(result.ids)} tracks in {result.seconds:.1f} s "
+        f"({result.frames / max(result.seconds, 1e-9):.1f} frames/s; "
+        f"decoding, detector and tracker {result.model_seconds:.1f} s)",
+        highlight=False,
+    )
+    if result.scores is not None:
+        console.print(result.scores.table(SCORE_COLUMNS))
+    written = [result.text, result.json] + ([] if options.no_video else [result.video])
+    console.print("wrote " + ", ".join(str(path) for path in written if path.exists()), highlight=False, soft_wrap=True)
+    return 130 if result.interrupted else 0
+
+
+# test
+
+
+def add_test(command: argparse.ArgumentParser) -> None:
+    command.add_argument("name", nargs="?", help="a model's name; by default the task's own")
+    command.add_argument("--task", choices=["det", "vid", "mot", "sot", "vis"], help="run the task's default model")
+    command.add_argument("--data-root", help="folder of the data set; none: the synthetic videos")
+    command.add_argument("--sequences", nargs="+", help="only these")
+    command.add_argument("--out", default="out/test", help="folder of the results (%(default)s)")
+    command.add_argument("--resume", action="store_true", help="leave out sequences whose results are there")
+    command.add_argument("--format-only", action="store_true", help="write results and the submission, no scores")
+    command.add_argument("--set", nargs="+", type=setting, default=[], metavar="NAME=VALUE", help="of the model")
+    add_network_options(command)
+
+
+def run_test(options: argparse.Namespace) -> int:
+    from .testing import test
+
+    with progress_bar() as bar:
+        tasks: dict[str, Any] = {}
+
+        def report(name: str, done: int, total: int | None) -> None:
+            if name not in tasks:
+                tasks[name] = bar.add_task(name, total=total, speed="")
+            elapsed = bar.tasks[tasks[name]].elapsed or 0
+            bar.update(tasks[name], completed=done, speed=f"{done / elapsed:.0f}/s" if elapsed else "")
+
+        outcome = test(
+            options.name, task=options.task, data_root=options.data_root, sequences=options.sequences,
+            out=options.out, resume=options.resume, format_only=options.format_only, checkpoint=options.checkpoint,
+            device=options.device, precision=options.precision, progress=report, **dict(options.set),
+        )  # fmt: skip
+    if outcome.table is not None:
+        console.print(outcome.table)
+    console.print("wrote " + ", ".join(str(path) for path in outcome.written), highlight=False, soft_wrap=True)
+    return 0
+
+
+# evaluate
+
+
+def add_evaluate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("ground_truth", help="file or folder")
+    command.add_argument("predictions", help="file or folder")
+    command.add_argument("--task", default="mot")
+    command.add_argument("--benchmark", help="whose rules; by default the ground truth's layout tells")
+    command.add_argument("--json", help="write all scores there")
+
+
+def run_evaluate(options: argparse.Namespace) -> int:
+    from .evaluation import evaluate
+
+    extra = {"benchmark": options.benchmark} if options.benchmark else {}
+    scores = evaluate(options.ground_truth, options.predictions, task=options.task, **extra)
+    console.print(scores.table())
+    if options.json:
+        scores.to_json(options.json)
+    return 0
+
+
+# list
+
+
+def add_list(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--task", choices=["det", "vid", "mot", "sot", "vis"])
+    command.add_argument("--method", help="part of the name")
+
+
+def run_list(options: argparse.Namespace) -> int:
+    from .models import list_models
+
+    table = Table("name")
+    for name in list_models(options.task):
+        if options.method is None or options.method.lower() in name:
+            table.add_row(name)
+    console.print(table)
+    return 0
+
+
+COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Command, str]] = {
+    "track": (add_track, run_track, "Track the objects of a video."),
+    "test": (add_test, run_test, "Run a model over a data set and score it."),
+    "evaluate": (add_evaluate, run_evaluate, "Score result files against ground truth."),
+    "list": (add_list, run_list, "The models that can be loaded by name."),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,271 @@
+"""A video in, tracks out: what `vidperc.track` and the demo call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import fiddle as fdl
+import numpy as np
+import torch
+
+from .choose import DetectorSpec, choose_detector
+from .data.synthetic import SyntheticVideo
+from .evaluation import MOTScores, evaluate_mot, read_tracks
+from .io import ImageWriter, JsonWriter, MotWriter, Video, VideoWriter, with_detections
+from .models import get_config, list_models
+from .models import override as override_config
+from .sequence import Precision
+from .structures import Frame, Instances
+from .video.tracking import TrackByDetection, Tracker
+from .visualize import Trails, Window, draw
+
+Progress = Callable[[int, "int | None"], None]  # frames done, frames in all
+
+
+@dataclass
+class TrackResult:
+    """What `track` made, and how long it took."""
+
+    out: Path
+    detector: str  # one line: which and why
+    frames: int = 0
+    ids: set[int] = field(default_factory=set, repr=False)
+    seconds: float = 0.0
+    model_seconds: float = 0.0  # of these, in the detector and the tracker
+    interrupted: bool = False
+    scores: MOTScores | None = None
+
+    @property
+    def video(self) -> Path:
+        """The annotated video."""
+        return self.out / "tracks.mp4"
+
+    @property
+    def text(self) -> Path:
+        """MOTChallenge rows."""
+        return self.out / "tracks.txt"
+
+    @property
+    def json(self) -> Path:
+        """The same as json, with times and class names."""
+        return self.out / "tracks.json"
+
+
+def track(
+    source: Any = None,
+    out: str | Path = "out",
+    *,
+    detector: DetectorSpec | None = None,
+    tracker: str | Tracker = "sort",
+    checkpoint: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    precision: Precision = "fp32",
+    classes: Sequence[str] | None = None,
+    ground_truth: str | Path | np.ndarray | None = None,
+    ground_truth_scale: float = 1.0,
+    detector_options: dict[str, Any] | None = None,
+    tracker_options: dict[str, Any] | None = None,
+    max_frames: int | None = None,
+    annotate: bool = True,
+    save_frames: bool = False,
+    show: bool = False,
+    progress: Progress | None = None,
+) -> TrackResult:
+    """Track the objects of a video; write `tracks.txt`, `tracks.json` and an annotated `tracks.mp4`.
+
+    Args:
+        source: anything `vidperc.Video` takes; None makes a short synthetic clip with its ground truth.
+        out: folder of the results.
+        detector: see `choose_detector`; by default "auto", "motion" for the synthetic clip, and the
+            detections that come with the frames where they do.
+        tracker: the name of a tracker's config ("sort", "bytetrack", "ocsort", ...), or a tracker.
+        checkpoint, device, precision: of the detector.
+        classes: track only these.
+        ground_truth: a file of MOTChallenge rows (or such an array) to score the tracks with.
+        ground_truth_scale: factor of its boxes, for a video of another size than the annotated one.
+        detector_options, tracker_options: arguments to change, as `vidperc.load` takes them.
+        max_frames: stop after this many.
+        annotate: write the annotated video.
+        save_frames: write the annotated pictures too, in `out/frames`.
+        show: show them in a window while tracking; `q` stops.
+        progress: called after every frame.
+
+    Ctrl-C ends the run early: what is written until then is kept and valid, and `interrupted` is set.
+
+    Raises:
+        FileNotFoundError, VideoError: the source. KeyError: an unknown detector or tracker.
+        ResultError: results that cannot be written.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    if source is None:
+        source, ground_truth = synthetic_clip(out)
+        detector = detector or "motion"
+    video = Video(source)
+    choice = choose_detector(
+        detector or "auto", checkpoint=checkpoint, device=device, precision=precision, **(detector_options or {})
+    )
+    if choice.detections is not None:
+        video = with_detections(video, choice.detections)
+    labels = _labels(classes, choice.classes)
+    parts = {"detector": choice.detector, "tracker": make_tracker(tracker, **(tracker_options or {})), "labels": labels}
+    model = TrackByDetection(**parts).eval()
+    model.precision = precision
+    result = TrackResult(out, choice.reason)
+    with ExitStack() as stack:
+        sinks = _open_sinks(stack, video, result, choice.classes, annotate, save_frames, show)
+        try:
+            _run(model, video, sinks, result, max_frames, progress)
+        except KeyboardInterrupt:
+            result.interrupted = True
+    if ground_truth is not None and result.frames:
+        result.scores = score(ground_truth, result, ground_truth_scale)
+    return result
+
+
+def _run(
+    model: TrackByDetection,
+    video: Video,
+    sinks: list[Callable[[Frame, Instances], None]],
+    result: TrackResult,
+    max_frames: int | None,
+    progress: Progress | None,
+) -> None:
+    started = time.perf_counter()
+    frames = _timed(model.stream_frames(video), result)
+    for frame, tracks in frames:
+        for sink in sinks:
+            sink(frame, tracks)
+        if tracks.ids is not None:
+            result.ids.update(tracks.ids.tolist())
+        result.frames += 1
+        result.seconds = time.perf_counter() - started
+        if progress is not None:
+            progress(result.frames, video.length)
+        if result.frames == max_frames:
+            break
+
+
+def _timed(frames: Iterator[tuple[Frame, Instances]], result: TrackResult) -> Iterator[tuple[Frame, Instances]]:
+    """The same, with the time spent in getting them added to the result: decoding waits, detector, tracker."""
+    while True:
+        started = time.perf_counter()
+        item = next(frames, None)
+        result.model_seconds += time.perf_counter() - started
+        if item is None:
+            return
+        yield item
+
+
+def _open_sinks(
+    stack: ExitStack,
+    video: Video,
+    result: TrackResult,
+    classes: tuple[str, ...],
+    annotate: bool,
+    save_frames: bool,
+    show: bool,
+) -> list[Callable[[Frame, Instances], None]]:
+    """What every frame and its tracks go to, opened on the stack."""
+    text = stack.enter_context(MotWriter(result.text))
+    json = stack.enter_context(JsonWriter(result.json, video.name, video.fps, video.size, classes))
+
+    def rows(frame: Frame, tracks: Instances) -> None:
+        text.write(frame.index, tracks, frame.time)
+        json.write(frame.index, tracks, frame.time)
+
+    writers: list[VideoWriter | ImageWriter] = []
+    if annotate:
+        writers.append(stack.enter_context(VideoWriter(result.video, video.fps)))
+    if save_frames:
+        writers.append(stack.enter_context(ImageWriter(result.out / "frames")))
+    window = stack.enter_context(Window(video.name)) if show else None
+    trails = Trails()
+
+    def pictures(frame: Frame, tracks: Instances) -> None:
+        picture = draw(frame, tracks, classes=classes, trails=trails)
+        for writer in writers:
+            writer.write(picture, frame.time)
+        if window is not None and not window.show(picture):
+            raise KeyboardInterrupt
+
+    return [rows, pictures] if writers or window else [rows]
+
+
+def make_tracker(tracker: str | Tracker, **options: Any) -> Tracker:
+    """A tracker by the name of a config in configs/mot, with arguments changed; or one as it is.
+
+    Raises:
+        KeyError: an unknown name. TypeError: a config without a tracker of its own.
+    """
+    if isinstance(tracker, Tracker):
+        return tracker
+    config = get_config(tracker).model
+    if not hasattr(config, "tracker"):
+        raise TypeError(f"'{tracker}' is not a tracker for any detector; load it with vidperc.load")
+    for key, value in options.items():
+        override_config(config.tracker, key, value)
+    built: Tracker = fdl.build(config.tracker)
+    return built
+
+
+def tracker_names() -> list[str]:
+    """The trackers that `track` takes by name."""
+    return [name for name in list_models("mot") if hasattr(get_config(name).model, "tracker")]
+
+
+def _labels(classes: Sequence[str] | None, known: tuple[str, ...]) -> list[int] | None:
+    """The labels of class names.
+
+    Raises:
+        ValueError: a class that the detector does not have.
+    """
+    if classes is None:
+        return None
+    unknown = [name for name in classes if name not in known]
+    if unknown:
+        raise ValueError(f"the detector has no class {', '.join(unknown)}; it has {', '.join(known) or 'no names'}")
+    return [known.index(name) for name in classes]
+
+
+def synthetic_clip(
+    out: Path, seed: int = 4, length: int = 150, size: tuple[int, int] = (360, 640)
+) -> tuple[Path, Path]:
+    """Write `out/input.mp4` and its ground truth `out/gt.txt`; return both paths."""
+    video, truth = out / "input.mp4", out / "gt.txt"
+    frames = SyntheticVideo(seed, length, size, "mot")
+    with VideoWriter(video, frames.fps, crf=14) as writer, truth.open("w", encoding="utf-8") as file:
+        for frame in frames.frames():
+            writer.write(frame)
+            file.writelines(_truth_rows(frame))
+    return video, truth
+
+
+def _truth_rows(frame: Frame) -> Iterator[str]:
+    """MOTChallenge rows of a frame's ground truth; objects hardly seen are marked as not to be scored."""
+    objects = frame.instances
+    assert objects is not None and objects.ids is not None and objects.visibilities is not None
+    ignored = objects.ignored if objects.ignored is not None else torch.zeros(len(objects), dtype=torch.bool)
+    for box, i, seen, ignore in zip(
+        objects.boxes.tolist(), objects.ids.tolist(), objects.visibilities.tolist(), ignored.tolist(), strict=True
+    ):
+        x1, y1, x2, y2 = box
+        box_text = f"{x1:.2f},{y1:.2f},{x2 - x1:.2f},{y2 - y1:.2f}"
+        yield f"{frame.index + 1},{i + 1},{box_text},{int(not ignore)},1,{seen:.3f}\n"
+
+
+def score(ground_truth: str | Path | np.ndarray, result: TrackResult, scale: float = 1.0) -> MOTScores:
+    """The scores of the tracks over the frames that were tracked; also written to `scores.json`."""
+    source = ground_truth if isinstance(ground_truth, np.ndarray) else Path(ground_truth)
+    truth = next(iter(read_tracks(source, truth=True).values()))
+    truth = truth[truth.frames < result.frames]
+    truth.boxes, truth.length = truth.boxes * scale, result.frames
+    tracks = next(iter(read_tracks(result.text, truth=False).values()))
+    scores = evaluate_mot({"video": truth}, {"video": tracks})
+    scores.to_json(result.out / "scores.json")
+    return scores

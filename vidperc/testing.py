@@ -1,0 +1,112 @@
+"""Testing a model by name on a data set, for every task: what `tools/test.py` calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import fiddle as fdl
+import torch
+
+from .engine.mot import MOTRecord, find_sequences, run_sequences, score_sequences, synthetic_sequences
+from .export.motchallenge import write_submission
+from .models import get_config, load
+from .sequence import Precision
+from .video.motion import MotionDetector
+from .video.tracking import GivenDetections
+
+Progress = Callable[[str, int, "int | None"], None]
+DEFAULTS = {"mot": "sort"}
+
+
+@dataclass
+class Outcome:
+    """Scores, as values and as a table, and the files that were written."""
+
+    scores: Any = None
+    table: Any = None
+    written: list[Path] = field(default_factory=list)
+
+
+def test(
+    name: str | None = None,
+    *,
+    task: str | None = None,
+    data_root: str | Path | None = None,
+    sequences: Sequence[str] | None = None,
+    out: str | Path = "out/test",
+    resume: bool = False,
+    format_only: bool = False,
+    checkpoint: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    precision: Precision = "fp32",
+    progress: Progress | None = None,
+    **overrides: Any,
+) -> Outcome:
+    """Run a model over a data set, write its results, and score them.
+
+    Args:
+        name: of the model; by default the task's own.
+        task: of the model; needed where there is no name.
+        data_root: folder of the data set in its benchmark's layout; None takes the synthetic videos.
+        sequences: names of the sequences or videos to run; all by default.
+        out: results go there, one file per sequence as soon as it is finished, and `scores.json`.
+        resume: leave out sequences whose results are there already.
+        format_only: write results and the submission, no scores.
+        checkpoint, device, precision, overrides: as for `vidperc.load`.
+
+    Raises:
+        ValueError: neither a name nor a task, or a task without a default. FileNotFoundError: the data.
+    """
+    if name is None:
+        if task not in DEFAULTS:
+            raise ValueError(f"name a model, or a task that has a default: {', '.join(DEFAULTS)}")
+        name = DEFAULTS[task]
+    of = get_config(name).task
+    if task is not None and task != of:
+        raise ValueError(f"'{name}' is a model for task {of}, not {task}")
+    if of not in RUNNERS:
+        raise ValueError(f"'{name}': testing of task {of} is not there yet; tasks: {', '.join(RUNNERS)}")
+    model_options = {"checkpoint": checkpoint, "device": device, "precision": precision, **overrides}
+    run = Run(name, data_root, sequences, Path(out), resume, format_only, model_options, progress)
+    return RUNNERS[of](run)
+
+
+@dataclass
+class Run:
+    """What a task's runner needs to know."""
+
+    name: str
+    data_root: str | Path | None
+    sequences: Sequence[str] | None
+    out: Path
+    resume: bool
+    format_only: bool
+    model_options: dict[str, Any]
+    progress: Progress | None
+
+
+def test_mot(run: Run) -> Outcome:
+    """Trackers on MOTChallenge sequences, or on synthetic ones with the motion detector."""
+    records: list[MOTRecord]
+    model = load(run.name, **run.model_options)
+    if run.data_root is None:
+        records = synthetic_sequences()
+        if isinstance(getattr(model, "detector", None), GivenDetections):
+            model.detector = fdl.build(fdl.Config(MotionDetector))
+    else:
+        records = find_sequences(run.data_root, run.sequences)
+    files = run_sequences(model, records, run.out, resume=run.resume, progress=run.progress)
+    written = list(files.values())
+    lengths = {record.name: len(record.video) for record in records}
+    if run.format_only:
+        return Outcome(written=[*written, write_submission(run.out / "submission.zip", files, lengths)])
+    scores = score_sequences(records, files, run.out)
+    if scores is None:
+        return Outcome(written=written)
+    return Outcome(scores, scores.table(), [*written, run.out / "scores.json"])
+
+
+RUNNERS: dict[str, Callable[[Run], Outcome]] = {"mot": test_mot}
