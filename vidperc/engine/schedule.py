@@ -1,30 +1,105 @@
-"""Schedule: how long and with which steps a model is trained."""
+"""Schedule: how long a model trains, how fast it learns when, and with which optimiser."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ..sequence import Precision
+from .optim import SGD, Optimizer
+
+
+class Curve(ABC):
+    """The learning rate's factor over a run, after the warm-up."""
+
+    @abstractmethod
+    def __call__(self, progress: float) -> float:
+        """The factor at `progress`, 0 at the beginning and 1 at the end of the run."""
+
+
+@dataclass(frozen=True)
+class Cosine(Curve):
+    """Half a cosine from 1 down to `final`, with the run's last `flat` part at `final`."""
+
+    final: float = 0.0
+    flat: float = 0.0
+
+    def __call__(self, progress: float) -> float:
+        done = min(progress / max(1 - self.flat, 1e-9), 1.0)
+        return self.final + (1 - self.final) * 0.5 * (1 + math.cos(math.pi * done))
+
+
+@dataclass(frozen=True)
+class Poly(Curve):
+    """(1 - progress) ** power from 1 down to `final`."""
+
+    power: float = 0.9
+    final: float = 0.0
+
+    def __call__(self, progress: float) -> float:
+        return self.final + (1 - self.final) * max(1 - progress, 0.0) ** self.power
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The settings of an optimiser and of its learning rate over time.
+    """A training recipe.
 
     Args:
-        epochs: passes over the data.
-        lr: learning rate at `batch_size` images per step.
-        milestones: epochs after which the rate falls to a tenth.
-        warmup_steps, warmup_ratio: the rate rises linearly from `warmup_ratio` of itself in this many steps.
-        clip_grad: largest norm of the gradient; None for no bound.
+        epochs: length of the run; ignored where `iterations` is given.
+        iterations: length of the run in optimiser steps; `milestones` then count steps too.
+        milestones: when the learning rate is multiplied by `gamma`, in epochs (or steps).
+        gamma: factor at each milestone.
+        curve: the factor over the run instead of milestones: `Cosine`, `Poly`.
+        warmup_iterations: steps over which the rate rises linearly from `warmup_ratio` times itself.
+        optimizer: with its learning rate for `batch_size`.
+        batch_size: clips per optimiser step, over all processes and accumulated batches together.
+        accumulate: backward passes per step; each process sees batch_size / (accumulate * processes) at once.
+        clip_norm: largest norm of the gradients, None for no limit.
+        ema_decay: keep a moving average of the weights, which is then what is evaluated; None for none.
+        precision: of the networks: fp32, bf16 or fp16 (autocast; fp16 with loss scaling).
+        evaluate_every: epochs between evaluations (or steps, where the length is in steps); None only at the end.
+        recompute: names of submodules (as `backbone.layer3`) whose activations are recomputed in the
+            backward pass instead of kept.
     """
 
-    epochs: int = 12
-    lr: float = 0.02
-    milestones: tuple[int, ...] = (8, 11)
-    optimizer: Literal["sgd", "adamw"] = "sgd"
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    batch_size: int = 16
-    warmup_steps: int = 500
+    epochs: float = 12
+    iterations: int | None = None
+    milestones: Sequence[float] = ()
+    gamma: float = 0.1
+    curve: Curve | None = None
+    warmup_iterations: int = 500
     warmup_ratio: float = 0.001
-    clip_grad: float | None = None
+    optimizer: Optimizer = field(default_factory=SGD)
+    batch_size: int = 16
+    accumulate: int = 1
+    clip_norm: float | None = None
+    ema_decay: float | None = None
+    precision: Precision = "fp32"
+    evaluate_every: float | None = 1
+    recompute: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.accumulate < 1:
+            raise ValueError(f"schedule: batch size {self.batch_size}, accumulate {self.accumulate}: both at least 1")
+        if (self.iterations if self.iterations is not None else self.epochs) <= 0:
+            raise ValueError(f"schedule: a length above 0 is expected, got {self.iterations or self.epochs}")
+
+    def length(self, per_epoch: float) -> int:
+        """Optimiser steps of the run, at `per_epoch` steps per epoch."""
+        return self.iterations if self.iterations is not None else max(math.ceil(self.epochs * per_epoch), 1)
+
+    def steps(self, count: float, per_epoch: float) -> float:
+        """A time given in epochs, or in steps where the length is, in steps."""
+        return count if self.iterations is not None else count * per_epoch
+
+    def factor(self, iteration: int, per_epoch: float) -> float:
+        """The learning rate's factor at a step, counted from 0."""
+        if self.curve is not None:
+            factor = self.curve(iteration / self.length(per_epoch))
+        else:
+            factor = self.gamma ** sum(iteration >= self.steps(mark, per_epoch) for mark in self.milestones)
+        if iteration < self.warmup_iterations:
+            factor *= self.warmup_ratio + (1 - self.warmup_ratio) * iteration / self.warmup_iterations
+        return factor
