@@ -1,0 +1,67 @@
+"""Square windows of a picture at one size, with a colour where they leave the picture."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def window_bounds(centers: Tensor, sides: Tensor, width: int, height: int) -> Tensor:
+    """First and last pixel (N, 4: x1 y1 x2 y2, inclusive, integers) of squares of `sides` (N,) about `centers` (N, 2).
+
+    As the published trackers have it, fractions are cut off towards zero, and a window that leaves the
+    picture of `width` x `height` at the right or at the bottom is one pixel shorter.
+    """
+    half = sides[:, None] / 2
+    first, last = (centers - half).trunc(), (centers + half).trunc()
+    limit = last.new_tensor([width, height])
+    return torch.cat([first, last - (last >= limit).to(last.dtype)], 1)
+
+
+def sample_windows(image: Tensor, bounds: Tensor, size: int, fill: Tensor) -> Tensor:
+    """Resize windows of one picture to `size` x `size`, bilinearly, in one gathering on the picture's device.
+
+    Equal to cutting the windows from a picture padded with `fill` and resizing them with pixel centres
+    aligned (`align_corners=False`); nothing larger than the result is made, whatever the window.
+
+    Args:
+        image: (3, H, W), uint8 or float.
+        bounds: (N, 4) first and last pixel of each window, see `window_bounds`.
+        size: side of the result.
+        fill: (N, 3) colour outside of the picture.
+
+    Returns:
+        (N, 3, size, size) float32 in channels_last memory.
+    """
+    pixels = image.permute(1, 2, 0)  # (H, W, 3)
+    y_low, y_high, y_weight, y_inside = _taps(bounds[:, 1], bounds[:, 3], size, pixels.shape[0])
+    x_low, x_high, x_weight, x_inside = _taps(bounds[:, 0], bounds[:, 2], size, pixels.shape[1])
+    colour = fill.float()[:, None, None]  # (N, 1, 1, 3)
+
+    def gather(y: int, x: int) -> Tensor:
+        rows, columns = (y_low, y_high)[y], (x_low, x_high)[x]
+        values = pixels[rows[:, :, None], columns[:, None, :]].float()  # (N, size, size, 3)
+        inside = y_inside[y][:, :, None] & x_inside[x][:, None, :]
+        return torch.where(inside[..., None], values, colour)
+
+    weight = x_weight[:, None, :, None]
+    top = torch.lerp(gather(0, 0), gather(0, 1), weight)
+    bottom = torch.lerp(gather(1, 0), gather(1, 1), weight)
+    return torch.lerp(top, bottom, y_weight[:, :, None, None]).permute(0, 3, 1, 2)
+
+
+def _taps(first: Tensor, last: Tensor, size: int, limit: int) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
+    """For `size` samples over pixels first..last (N,): both neighbours, clamped into 0..limit-1 (N, size),
+
+    the weight of the second, and whether each neighbour lies inside of the picture.
+    """
+    length = last - first + 1  # (N,)
+    step = torch.arange(size, device=first.device, dtype=torch.float32) + 0.5
+    position = (step * (length / size)[:, None] - 0.5).clamp(min=0)  # (N, size)
+    low = position.floor()
+    high = torch.minimum(low + 1, length[:, None] - 1)
+    weight = position - low
+    low, high = low + first[:, None], high + first[:, None]
+    inside = tuple((at >= 0) & (at < limit) for at in (low, high))
+    low, high = (at.clamp(0, limit - 1).long() for at in (low, high))
+    return low, high, weight, inside  # type: ignore[return-value]

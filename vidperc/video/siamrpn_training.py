@@ -1,0 +1,158 @@
+"""Training of SiamRPN++: pairs as crops, which anchors learn, losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..structures import Clip, Frame
+from .siamrpn_anchors import encode, to_centers, to_corners
+
+IGNORED, BACKGROUND, OBJECT = -1, 0, 1
+
+
+@dataclass(slots=True)
+class TrainingBatch:
+    """B pairs of crops."""
+
+    templates: Tensor  # (B, 3, h, w) BGR, 0 to 255
+    searches: Tensor  # (B, 3, H, W)
+    boxes: Tensor  # (B, 4) center x, center y, width, height about the search crop's centre
+    positive: Tensor  # (B,) bool, the template's object is the one in the box
+
+
+def training_batch(
+    clips: list[Clip],
+    sizes: tuple[int, int],
+    context_sides: Callable[[Tensor], Tensor],
+    crop: Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor],
+    device: torch.device,
+) -> TrainingBatch:
+    """Pairs of a template and a search frame as one batch; `sizes` are those of the two crops.
+
+    Raises:
+        ValueError: a clip that has not two frames, or a frame that has not one box.
+    """
+    for clip in clips:
+        if len(clip) != 2:
+            raise ValueError(f"clip of '{clip.video}': expected a template and a search frame, got {len(clip)} frames")
+    pairs = [
+        [_as_crop(frame, sizes, at, context_sides, crop, device) for at, frame in enumerate(c.frames)] for c in clips
+    ]
+    (templates, _), (searches, boxes) = (zip(*column) for column in zip(*pairs))
+    center = boxes[0].new_tensor([sizes[1] / 2, sizes[1] / 2, 0, 0])
+    positive = torch.tensor([_same_object(clip) for clip in clips], device=device)
+    return TrainingBatch(
+        torch.stack(templates).contiguous(memory_format=torch.channels_last),
+        torch.stack(searches).contiguous(memory_format=torch.channels_last),
+        to_centers(torch.stack(boxes)) - center,
+        positive,
+    )
+
+
+def _as_crop(
+    frame: Frame,
+    sizes: tuple[int, int],
+    at: int,
+    context_sides: Callable[[Tensor], Tensor],
+    crop: Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor],
+    device: torch.device,
+) -> tuple[Tensor, Tensor]:
+    """The template's (`at` 0) or the search (1) crop in BGR and its box (4,) xyxy in pixels of the crop."""
+    if frame.instances is None or len(frame.instances) != 1:
+        count = None if frame.instances is None else len(frame.instances)
+        raise ValueError(f"frame {frame.index} ({frame.name}): expected one box to train on, got {count}")
+    image, box = frame.image.to(device), frame.instances.boxes.to(device).float()
+    size = sizes[at]
+    if frame.size == (size, size):
+        return image.float().flip(0), box[0]
+    centers = to_centers(box)
+    sides = (context_sides(centers[:, 2:]) * (size / sizes[0])).round()
+    colour = image.float().mean((1, 2))[None]
+    scale = size / sides[0]
+    moved = (box.reshape(2, 2) - centers[:, :2]) * scale + size / 2
+    return crop(image, centers[:, :2], sides, colour, size)[0], moved.reshape(4)
+
+
+def _same_object(clip: Clip) -> bool:
+    ids = [frame.instances.ids for frame in clip.frames if frame.instances is not None]
+    return any(i is None for i in ids) or bool(ids[0][0] == ids[1][0])  # type: ignore[index]
+
+
+@dataclass(frozen=True)
+class SiameseCriterion:
+    """Anchors drawn by overlap, cross-entropy half over objects and half over background, L1 on the codes.
+
+    Args:
+        positive_iou, negative_iou: an anchor is object from the first on, background below the second.
+        samples: anchors of a pair that learn, `positive_fraction` of them objects at most.
+        negative_samples: anchors about the box of a pair of two different objects that learn as background.
+        box_weight: of the L1 loss.
+    """
+
+    positive_iou: float = 0.6
+    negative_iou: float = 0.3
+    samples: int = 64
+    positive_fraction: float = 0.25
+    negative_samples: int = 16
+    box_weight: float = 1.2
+
+    def __call__(
+        self, logits: Tensor, codes: Tensor, anchors: Tensor, boxes: Tensor, positive: Tensor
+    ) -> dict[str, Tensor]:
+        """Losses from logits (B, K, 2), codes (B, K, 4), anchors (K, 4), boxes (B, 4) and `positive` (B,)."""
+        labels = torch.stack([
+            self.assign(anchors, box) if same else self.assign_distractor(anchors, box)
+            for box, same in zip(boxes, positive.tolist())
+        ])  # fmt: skip
+        loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none", ignore_index=IGNORED)
+        loss = loss.view_as(labels)
+        objects, background = labels == OBJECT, labels == BACKGROUND
+        classification = 0.5 * _mean(loss, objects) + 0.5 * _mean(loss, background)
+        wanted = encode(anchors, boxes[:, None].expand(-1, len(anchors), 4))
+        distance = (codes - wanted).abs().sum(-1)  # (B, K)
+        per_pair = (distance * objects).sum(1) / objects.sum(1).clamp(min=1)
+        pairs = objects.any(1).sum().clamp(min=1)
+        return {"loss_cls": classification, "loss_bbox": self.box_weight * per_pair.sum() / pairs}
+
+    def assign(self, anchors: Tensor, box: Tensor) -> Tensor:
+        """(K,) OBJECT, BACKGROUND or IGNORED for a pair of one object."""
+        overlap = _iou(to_corners(anchors), to_corners(box))
+        most = int(self.samples * self.positive_fraction)
+        objects = _choose(overlap >= self.positive_iou, most)
+        background = _choose(overlap < self.negative_iou, self.samples - int(objects.sum()))
+        labels = torch.full_like(overlap, IGNORED, dtype=torch.int64)
+        labels[background] = BACKGROUND
+        labels[objects] = OBJECT
+        return labels
+
+    def assign_distractor(self, anchors: Tensor, box: Tensor) -> Tensor:
+        """As `assign` for another object than the template's: anchors within 3 positions of it are background."""
+        stride = anchors[:, 0].unique().diff().min()
+        near = ((anchors[:, :2] - box[:2]).abs() <= 3.5 * stride).all(1)
+        labels = torch.full((len(anchors),), IGNORED, dtype=torch.int64, device=anchors.device)
+        labels[_choose(near, self.negative_samples)] = BACKGROUND
+        return labels
+
+
+def _mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of `values` where `mask`; 0 where there are none."""
+    return (values * mask).sum() / mask.sum().clamp(min=1)
+
+
+def _choose(mask: Tensor, most: int) -> Tensor:
+    """Up to `most` of the true places of a mask (K,), drawn at random."""
+    places = mask.nonzero()[:, 0]
+    chosen = places[torch.randperm(len(places), device=mask.device)[:most]]
+    return torch.zeros_like(mask).index_fill_(0, chosen, True)
+
+
+def _iou(boxes: Tensor, box: Tensor) -> Tensor:
+    """Overlap (K,) of boxes (K, 4) with one box (4,), xyxy."""
+    shared = (torch.minimum(boxes[:, 2:], box[2:]) - torch.maximum(boxes[:, :2], box[:2])).clamp(min=0).prod(1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1) + (box[2:] - box[:2]).prod()
+    return shared / (areas - shared)
