@@ -50,21 +50,22 @@ class BoxFilter(ABC):
         state[:, VARIANCE], state[:, VELOCITY_VARIANCE] = self.initial_variance(coordinates)
         return state
 
-    def predict(self, state: Floats, dt: float = 1.0) -> Floats:
-        """The state `dt` units of time later (a unit is what the noise is tuned for: a frame).
+    def predict(self, state: Floats, dt: float | Floats = 1.0) -> Floats:
+        """The state `dt` units of time later (a unit is what the noise is tuned for: a frame), a number or (N, 1).
 
         Noise accumulates as in `dt` single steps, so with constant noise two steps of 1 equal one of 2.
         """
         position, velocity, variance, covariance, velocity_variance = (state[:, k] for k in range(5))
         noise, velocity_noise = self.process_variance(position)
         out = np.empty_like(state)
-        step = velocity if dt == 1.0 else velocity * dt
-        spread = velocity_variance if dt == 1.0 else velocity_variance * dt
+        unit = not isinstance(dt, np.ndarray) and dt == 1.0
+        step = velocity if unit else velocity * dt
+        spread = velocity_variance if unit else velocity_variance * dt
         np.add(position, step, out=out[:, POSITION])
         out[:, VELOCITY] = velocity
         np.add(covariance, spread, out=out[:, COVARIANCE])
         total = covariance + out[:, COVARIANCE]
-        if dt != 1.0:
+        if not unit:
             total *= dt
             noise = noise * dt + velocity_noise * (dt * (dt - 1.0) * (2.0 * dt - 1.0) / 6.0)
             out[:, COVARIANCE] += velocity_noise * (dt * (dt - 1.0) / 2.0)

@@ -1,11 +1,13 @@
-"""Region of interest: a polygon in the picture."""
+"""What is of interest: a region of the picture, shapes of boxes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 
 class Region:
@@ -32,3 +34,16 @@ class Region:
         slope = (x2 - x1) / np.where(y2 == y1, 1.0, y2 - y1)
         crossings = spans & (x < x1 + slope * (y - y1))
         return np.asarray(crossings.sum(1) % 2 == 1)
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """Boxes that can be objects of interest, by area and aspect; for pedestrians ByteTrack's 100 pixels and 1.6."""
+
+    min_area: float = 0.0  # pixels
+    max_aspect: float = float("inf")  # width / height
+
+    def accepts(self, boxes: Tensor) -> Tensor:
+        """Whether each of the boxes (N, 4) is of such a shape: (N,) bool."""
+        width, height = (boxes[:, 2:] - boxes[:, :2]).unbind(1)
+        return (width * height > self.min_area) & (width <= self.max_aspect * height)

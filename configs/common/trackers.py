@@ -1,0 +1,12 @@
+"""Functions that tracking configs share."""
+
+import fiddle as fdl
+
+from vidperc.engine.experiment import Experiment
+from vidperc.video.tracking import GivenDetections, TrackByDetection
+
+
+def tracking_given_detections(tracker: fdl.Config, classes: tuple[str, ...] = ("person",)) -> fdl.Config:
+    """An experiment of `tracker` on `frame.detections`."""
+    model = fdl.Config(TrackByDetection, detector=fdl.Config(GivenDetections), tracker=tracker)
+    return fdl.Config(Experiment, task="mot", model=model, classes=classes)

@@ -1,0 +1,145 @@
+"""OC-SORT as MMTracking publishes it, for reproducing that zoo; `OCSORT` is the default."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..structures import Frame, Instances
+from .association import Floats, Ints, Pairs, assign, iou_matrix, unmatched
+from .byte_track import HEIGHT, left
+from .kalman import POSITION, VELOCITY, AspectHeightFilter
+from .oc_sort import OCSORTState, OCTracks, direction_agreement, observe, start_tracks
+from .track_arrays import DetectionArrays, describe, join_rows, report
+from .tracking import Tracker, check_dt
+
+FILTER = AspectHeightFilter()
+
+
+class EagerOCSORT(Tracker):
+    """Reports every track from its first detection, with the detection's box.
+
+    Other than in the paper, the filter is ByteTrack's (centre, aspect, height), overlaps are weighted by the scores,
+    confirmed tracks come before tentative ones, and pairs are gated before they are assigned. A direction is only
+    known where there was a detection exactly `delta` updates before. Every detection updates the filter twice, the
+    re-update of a gap does not predict between its virtual boxes, and tentative tracks are not predicted.
+
+    Args:
+        score_threshold: detections must be scored above.
+        start: where there is no track at all, a detection must be scored above this to start one.
+        iou_threshold: least overlap, weighted by the score, in every stage.
+        delta: updates over which the direction of motion is measured.
+        inertia: weight of the agreement in direction.
+        confirm: detections that confirm a track; those of the first update are confirmed.
+        max_age: time without a detection after which a track is ended.
+    """
+
+    def __init__(
+        self,
+        score_threshold: float = 0.3,
+        start: float = 0.7,
+        iou_threshold: float = 0.3,
+        delta: int = 3,
+        inertia: float = 0.2,
+        confirm: int = 3,
+        max_age: float = 29,
+    ) -> None:
+        self.score_threshold, self.start, self.iou_threshold = score_threshold, start, iou_threshold
+        self.delta, self.inertia = delta, inertia
+        self.confirm, self.max_age = confirm, max_age
+
+    def init_state(self) -> OCSORTState:
+        return OCSORTState(tracks=start_tracks(DetectionArrays.none(), 0, FILTER, self.delta + 1, 0))
+
+    def update(
+        self, detections: Instances, state: OCSORTState, *, frame: Frame | None = None, dt: float = 1.0
+    ) -> Instances:
+        found = DetectionArrays.read(detections, state.updates)
+        threshold = self.score_threshold if len(state.tracks) else self.start
+        found = found.take((found.scores > threshold).nonzero()[0])
+        tracks = self._predict(state.tracks, check_dt(dt))
+        rows, columns = self._match(tracks, found, _observation(tracks, state.updates - self.delta - 1, tracks.boxes))
+        self._update(tracks, rows, found.boxes.take(columns, 0), state.updates)
+        rest = unmatched(len(found), columns)
+        fresh = start_tracks(
+            found.take(rest), state.next_id, FILTER, self.delta + 1, state.updates, confirmed=state.updates == 0
+        )
+        state.next_id += len(fresh)
+        state.updates += 1
+        columns = np.concatenate((columns, rest))
+        ids = np.concatenate((tracks.ids.take(rows), fresh.ids))
+        states = np.concatenate((tracks.confirmed.take(rows), fresh.confirmed)).astype(np.int64)
+        kept = (tracks.silent <= self.max_age) & (tracks.confirmed | (tracks.silent == 0.0))
+        state.tracks = join_rows(tracks, kept.nonzero()[0], fresh)
+        return report(ids, found.boxes.take(columns, 0), found, columns, states)
+
+    def alive(self, state: OCSORTState) -> Instances:
+        tracks = state.tracks
+        return describe(tracks.ids, tracks.labels, FILTER.boxes(tracks.filter), tracks.confirmed, tracks.silent > 0.0)
+
+    def _predict(self, tracks: OCTracks, dt: float) -> OCTracks:
+        states = FILTER.predict(tracks.filter, dt)
+        lost = tracks.silent > 0.0
+        states[lost, POSITION, HEIGHT] = tracks.filter[lost, POSITION, HEIGHT]
+        states[lost, VELOCITY, HEIGHT] = 0.0
+        tracks.filter = np.where(tracks.confirmed[:, None, None], states, tracks.filter)
+        tracks.silent = tracks.silent + dt
+        return tracks
+
+    def _match(self, tracks: OCTracks, found: DetectionArrays, earlier: Floats) -> Pairs:
+        """Confirmed, then tentative tracks by overlap and direction; the rest by overlap with last boxes."""
+        boxes = FILTER.boxes(tracks.filter)
+        rest = np.arange(len(found))
+        pairs = []
+        for members in (tracks.confirmed.nonzero()[0], (~tracks.confirmed).nonzero()[0]):
+            gain = self._gain(boxes.take(members, 0), found, rest)
+            known = tracks.direction.take(members, 0)
+            agreement = direction_agreement(known, earlier.take(members, 0), found.boxes.take(rest, 0))
+            gain += self.inertia * agreement
+            r, c = assign(gain, gain > 0.0)
+            pairs.append((members.take(r), rest.take(c)))
+            rest = left(rest, rest.take(c), len(found))
+        lost = unmatched(len(tracks), np.concatenate([rows for rows, _ in pairs]))
+        gain = self._gain(tracks.boxes.take(lost, 0), found, rest)
+        r, c = assign(gain, gain > 0.0)
+        pairs.append((lost.take(r), rest.take(c)))
+        rows, columns = (np.concatenate(part) for part in zip(*pairs))
+        return rows, columns
+
+    def _gain(self, boxes: Floats, found: DetectionArrays, columns: Ints) -> Floats:
+        gain = iou_matrix(boxes, found.boxes.take(columns, 0))
+        gain *= found.scores.take(columns)
+        gain -= self.iou_threshold
+        return gain
+
+    def _update(self, tracks: OCTracks, rows: Ints, boxes: Floats, update: int) -> None:
+        _re_update(tracks, rows, boxes)
+        before = tracks.history[rows, (update - self.delta) % (self.delta + 1)]
+        before = np.where(np.isnan(before[:, :1]), boxes, before)
+        tracks.history[:, update % (self.delta + 1)] = np.nan
+        if len(rows):
+            once = FILTER.update(tracks.filter.take(rows, 0), boxes)
+            tracks.filter[rows] = FILTER.update(once, boxes)
+            observe(tracks, rows, boxes, before, update)
+            tracks.confirmed |= tracks.hits + 1 >= self.confirm
+
+
+def _observation(tracks: OCTracks, update: int, default: Floats) -> Floats:
+    """The detections (N, 4) that the tracks had in an update, `default` for those that had none."""
+    then = tracks.history[:, update % tracks.history.shape[1]]
+    return np.where(np.isnan(then[:, :1]), default, then)
+
+
+def _re_update(tracks: OCTracks, rows: Ints, boxes: Floats) -> None:
+    """The filter from the last detection on, updated with virtual boxes along the gap, without predictions."""
+    missed = np.rint(tracks.silent.take(rows)) - 1.0
+    again = missed > 0
+    if not np.count_nonzero(again):
+        return
+    rows, boxes, missed = rows[again], boxes[again], missed[again]
+    before = tracks.boxes.take(rows, 0)
+    shift = (boxes - before) / (missed[:, None] + 1.0)
+    states = tracks.seen.take(rows, 0)
+    for step in range(1, int(missed.max()) + 1):
+        active = missed >= step
+        states[active] = FILTER.update(states[active], before[active] + shift[active] * step)
+    tracks.filter[rows] = states
