@@ -14,7 +14,6 @@ from rich.table import Table
 
 console = Console()
 Command = Callable[[argparse.Namespace], int]
-SCORE_COLUMNS = ("HOTA", "MOTA", "IDF1", "DetA", "AssA", "FP", "FN", "IDSW")  # what fits a line; the json has all
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -120,7 +119,7 @@ def run_track(options: argparse.Namespace) -> int:
         highlight=False,
     )
     if result.scores is not None:
-        console.print(result.scores.table(SCORE_COLUMNS))
+        console.print(result.scores.table())
     written = [result.text, result.json] + ([] if options.no_video else [result.video])
     console.print("wrote " + ", ".join(str(path) for path in written if path.exists()), highlight=False, soft_wrap=True)
     return 130 if result.interrupted else 0

@@ -113,8 +113,7 @@ def track(
     if choice.detections is not None:
         video = with_detections(video, choice.detections)
     labels = _labels(classes, choice.classes)
-    parts = {"detector": choice.detector, "tracker": make_tracker(tracker, **(tracker_options or {})), "labels": labels}
-    model = TrackByDetection(**parts).eval()
+    model = TrackByDetection(choice.detector, make_tracker(tracker, **(tracker_options or {})), labels=labels).eval()
     model.precision = precision
     result = TrackResult(out, choice.reason)
     with ExitStack() as stack:

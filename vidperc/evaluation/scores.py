@@ -15,10 +15,7 @@ from .metrics.identity import IdentityCounts, identity_counts
 from .metrics.sequence import MOTSequence
 
 COMBINED = "COMBINED"
-COLUMNS = (
-    *("HOTA", "DetA", "AssA", "LocA", "MOTA", "MOTP", "IDF1", "IDP", "IDR", "Recall", "Precision"),
-    *("FP", "FN", "IDSW", "Frag", "MT", "PT", "ML"),
-)  # of the table; the json has all
+COLUMNS = ("HOTA", "DetA", "AssA", "MOTA", "IDF1", "FP", "FN", "IDSW")  # of the table; the json has all
 
 
 RATIOS = {
@@ -109,9 +106,9 @@ class MOTScores(Mapping[str, dict[str, float]]):
         """The scores as a rich table: fractions in percent, one row per sequence and class."""
         columns = list(columns)
         table = Table(title=title)
-        table.add_column("sequence")
+        table.add_column("sequence", no_wrap=True)
         for column in columns:
-            table.add_column(column, justify="right")
+            table.add_column(column, justify="right", no_wrap=True)
         for name, row in self._rows():
             style = "bold" if name == COMBINED else None
             table.add_row(name, *(_cell(column, row[column]) for column in columns), style=style)
