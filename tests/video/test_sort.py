@@ -29,7 +29,7 @@ def run(tracker, frames):
 
 def test_one_object_keeps_its_id_and_the_report_is_complete():
     out, _ = run(SORT(), [at(100 + 3 * k) for k in range(8)])
-    assert [tracks.ids.tolist() for tracks in out] == [[0]] * 8
+    assert [tracks.ids.tolist() for tracks in out] == [[1]] * 8
     last = out[-1]
     assert last.states.tolist() == [TrackState.CONFIRMED]
     assert last.detection_indices.tolist() == [0]
@@ -62,7 +62,7 @@ def test_time_steps_are_what_counts():
     state = tracker.init_state()
     for k in range(6):
         tracks = tracker.update(at(100 + 10 * k), state, dt=2.0)
-    assert tracks.ids.tolist() == [0]
+    assert tracks.ids.tolist() == [1]
     velocity = state.tracks.filter[0, 1, 0]
     assert velocity == pytest.approx(5.0, rel=0.05)
     tracker.update(at(), state, dt=3.0)
@@ -97,9 +97,9 @@ def test_alive_tells_of_lost_and_tentative_tracks():
     tracker.update(at(100, 600), state)
     alive = tracker.alive(state)
     assert dict(zip(alive.ids.tolist(), alive.states.tolist())) == {
-        0: TrackState.CONFIRMED,
-        1: TrackState.LOST,
-        2: TrackState.TENTATIVE,
+        1: TrackState.CONFIRMED,
+        2: TrackState.LOST,
+        3: TrackState.TENTATIVE,
     }
 
 
@@ -151,4 +151,4 @@ def test_as_a_sequence_model():
     image = torch.zeros(3, 60, 400, dtype=torch.uint8)
     frames = [Frame(image, k, detections=at(100 + k, 300)) for k in range(4)]
     out = list(model.stream(Video.from_frames(frames)))
-    assert [tracks.ids.tolist() for tracks in out] == [[0, 1]] * 4
+    assert [tracks.ids.tolist() for tracks in out] == [[1, 2]] * 4

@@ -132,10 +132,11 @@ class OCSORT(Tracker):
         return tracks
 
     def _match(self, tracks: OCTracks, found: DetectionArrays, earlier: Floats) -> Pairs:
-        """Overlap with the prediction plus agreement in direction (OCM); for the rest, overlap with last boxes (OCR)."""
+        """Overlap with predictions and agreement in direction (OCM); for the rest, overlap with last boxes (OCR)."""
         overlap = iou_matrix(FILTER.boxes(tracks.filter), found.boxes)
-        rows, columns = without_rivals(overlap >= self.iou_threshold)
-        if rows is None:
+        near = overlap >= self.iou_threshold
+        rows, columns = near.nonzero()
+        if have_rivals(rows, columns):
             agreement = direction_agreement(tracks.direction, earlier, found.boxes)
             rows, columns = solve(-(overlap + self.inertia * found.scores * agreement))
             accepted = overlap[rows, columns] >= self.iou_threshold
@@ -202,13 +203,9 @@ def direction_agreement(direction: Floats, earlier: Floats, boxes: Floats) -> Fl
     return 0.5 - np.arccos(cosine) / np.pi
 
 
-def without_rivals(near: Bools) -> Pairs | tuple[None, None]:
-    """The pairs that are near (N, M), where no track and no detection is in two of them; else None."""
-    rows, columns = near.nonzero()
-    for indices, count in ((rows, near.shape[0]), (columns, near.shape[1])):
-        if len(indices) and np.bincount(indices, minlength=count).max() > 1:
-            return None, None
-    return rows, columns
+def have_rivals(rows: Ints, columns: Ints) -> bool:
+    """Whether a row or a column is in two of the pairs."""
+    return bool(len(rows)) and max(np.bincount(rows).max(), np.bincount(columns).max()) > 1
 
 
 def unit_shift(before: Floats, after: Floats) -> Floats:
