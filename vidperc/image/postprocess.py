@@ -75,7 +75,7 @@ def multiclass_nms_rows(
     kept = scores[rows, labels]
     if factors is not None:
         kept = kept * factors[rows]
-    picked = boxes.view(len(boxes), -1, 4)
+    picked = boxes.view(len(boxes), boxes.shape[1] // 4, 4)
     picked = picked[rows, labels] if picked.shape[1] > 1 else picked[rows, 0]
     keep = class_nms(picked, kept, labels, iou_threshold)
     if max_detections >= 0:

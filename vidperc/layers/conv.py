@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from torch import Tensor, nn
 
 from .norm import NormKind, make_norm
@@ -13,6 +16,8 @@ class ConvNorm(nn.Module):
     Args:
         norm: kind of normalisation, None for none.
         relu: end with a ReLU.
+        bias: of the convolution; None is none where a norm follows.
+        make_conv: what makes the convolution, e.g. `ModulatedDeformConv`.
         options: the convolution's, as stride and padding.
     """
 
@@ -24,10 +29,13 @@ class ConvNorm(nn.Module):
         *,
         norm: NormKind | None = None,
         relu: bool = True,
-        **options: int,
+        bias: bool | None = None,
+        make_conv: Callable[..., nn.Module] = nn.Conv2d,
+        **options: Any,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, bias=norm is None, **options)  # type: ignore[arg-type]
+        bias = norm is None if bias is None else bias
+        self.conv = make_conv(in_channels, out_channels, kernel_size, bias=bias, **options)
         self.norm = nn.Identity() if norm is None else make_norm(norm, out_channels)
         self.relu = nn.ReLU(inplace=True) if relu else nn.Identity()
 

@@ -24,12 +24,14 @@ class DeformConv(nn.Module):
         dilation: int = 1,
         groups: int = 1,
         deform_groups: int = 1,
+        bias: bool = False,
     ) -> None:
         super().__init__()
         self.stride, self.padding, self.dilation = stride, padding, dilation
         self.groups, self.deform_groups, self.kernel_size = groups, deform_groups, kernel_size
         self.weight = nn.Parameter(torch.empty(out_channels, in_channels // groups, kernel_size, kernel_size))
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
+        self.bias = nn.Parameter(torch.zeros(out_channels)) if bias else None
         self.conv_offset = nn.Conv2d(
             in_channels,
             deform_groups * self.values_per_point * kernel_size**2,
@@ -52,6 +54,7 @@ class DeformConv(nn.Module):
             x.float(),
             offset.float(),
             self.weight.float(),
+            None if self.bias is None else self.bias.float(),
             stride=self.stride,
             padding=self.padding,
             dilation=self.dilation,
