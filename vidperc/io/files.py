@@ -140,8 +140,8 @@ class FileFrames:
         self._report(index, start, given, corrupt)
 
     def _report(self, index: PacketIndex, start: int, given: int, corrupt: int) -> None:
-        missing = max(index.length - start, 0) - given
-        of = f"of {index.length} frames"
+        missing = max(index.length - start, 0) - given + index.nameless
+        of = f"of {index.length + index.nameless} frames"
         if missing > 0:
             _warn(f"{self.path}: {missing} {of} could not be decoded and are missing")
         if corrupt:

@@ -13,6 +13,8 @@ from .decoder import Decoder, Key
 
 # A codec whose files hold packets that give no picture, so the packets do not tell the number of frames.
 HIDDEN_FRAMES = {"vp8"}
+# With more packets than this share lacking a time stamp, it is the format, not damage.
+MOST_NAMELESS = 0.05
 
 
 @dataclass(slots=True)
@@ -30,6 +32,7 @@ class PacketIndex:
     keys: list[Key]  # in order of presentation
     declared: int  # number of frames that the header promises, 0 where it does not say
     verified: bool = True
+    nameless: int = 0  # packets that damage left without a stamp; their frames are not among the `length`
     _positions: list[int] = field(init=False, repr=False)  # of `keys`
     _sorted: np.ndarray = field(init=False, repr=False)
     _order: np.ndarray | None = field(init=False, repr=False)  # None: ascending as they are
@@ -69,13 +72,17 @@ def read_index(path: str, first: int | None) -> PacketIndex:
         # AVI counts moments without a picture too.
         declared = decoder.stream.frames if clock == "pts" else 0
         packets = [packet for packet in decoder.packets() if packet.size]
-        stamps = [packet.pts for packet in packets if not packet.is_discard]
+        shown = [packet.pts for packet in packets if not packet.is_discard]
         keys = [Key(p.pts, p.dts) for p in packets if p.is_keyframe and p.pts is not None]
+    stamps = [stamp for stamp in shown if stamp is not None]
+    nameless = len(shown) - len(stamps)
+    if nameless > MOST_NAMELESS * len(shown):
+        return index_by_decoding(path, keys, declared)
     if first is None or not _distinct(stamps) or codec in HIDDEN_FRAMES or first not in set(stamps):
         return index_by_decoding(path, keys, declared)
     ascending = np.unique(np.asarray(stamps, dtype=np.int64))
     ascending = ascending[ascending >= first]
-    return PacketIndex(ascending, ascending - first, len(ascending), keys, declared, verified=clock == "pts")
+    return PacketIndex(ascending, ascending - first, len(ascending), keys, declared, clock == "pts", nameless)
 
 
 def index_by_decoding(path: str, keys: list[Key], declared: int) -> PacketIndex:
