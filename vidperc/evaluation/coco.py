@@ -1,0 +1,149 @@
+"""COCO average precision of boxes and masks (https://cocodataset.org/#detection-eval), by pycocotools."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from pycocotools import mask as rle_codec
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from ..structures import Instances
+from .evaluators import Evaluator
+
+Kind = Literal["bbox", "segm"]
+METRICS = ("AP", "AP50", "AP75", "APs", "APm", "APl", "AR1", "AR10", "AR100", "ARs", "ARm", "ARl")
+
+
+class COCOEvaluator(Evaluator):
+    """Average precision over all frames of all videos, each frame an image of its own.
+
+    Ignored objects of the truth count as crowd regions: detections on them are neither right nor wrong.
+    A class without truth is left out of the mean. All scores are fractions; -1 where there is nothing to
+    score (COCO's sign for it).
+
+    Args:
+        classes: names, in the order of labels.
+        kind: "bbox", or "segm" for masks.
+        max_detections: per image, the last of COCO's three limits.
+    """
+
+    def __init__(self, classes: Sequence[str], kind: Kind = "bbox", max_detections: int = 100) -> None:
+        if kind not in ("bbox", "segm"):
+            raise ValueError(f"COCO evaluation of '{kind}': expected bbox or segm")
+        self.classes, self.kind, self.max_detections = tuple(classes), kind, max_detections
+        self._images: list[dict[str, Any]] = []
+        self._truths: list[dict[str, Any]] = []
+        self._results: list[dict[str, Any]] = []
+
+    def process(
+        self, video: str, predictions: Sequence[Instances], truths: Sequence[Instances | None] | None = None
+    ) -> None:
+        """Takes one video's frames. A frame whose truth is None is not annotated and not counted.
+
+        Raises:
+            ValueError: no truth, another number of frames, or a field that is missing.
+        """
+        if truths is None or len(truths) != len(predictions):
+            known = "no" if truths is None else len(truths)
+            raise ValueError(f"{video}: {len(predictions)} predictions and {known} frames of truth")
+        for index, (predicted, truth) in enumerate(zip(predictions, truths, strict=True)):
+            if truth is not None:
+                self._add_frame(f"{video}, frame {index}", predicted, truth)
+
+    def _add_frame(self, name: str, predicted: Instances, truth: Instances) -> None:
+        number = len(self._images) + 1
+        # Masks are given as RLE, which knows its size; pycocotools asks for the image's all the same.
+        self._images.append({"id": number, "file_name": name, "height": 0, "width": 0})
+        ignored = [False] * len(truth) if truth.ignored is None else truth.ignored.tolist()
+        for record, crowd in zip(self._records(name, truth, number), ignored):
+            record.update(id=len(self._truths) + 1, iscrowd=int(crowd), ignore=int(crowd))
+            self._truths.append(record)
+        if predicted.scores is None:
+            raise ValueError(f"{name}: predictions have no scores")
+        for record, score in zip(self._records(name, predicted, number), predicted.scores.tolist()):
+            self._results.append({**record, "score": score})
+
+    def _records(self, name: str, objects: Instances, number: int) -> list[dict[str, Any]]:
+        if objects.labels is None or (self.kind == "segm" and objects.masks is None):
+            raise ValueError(f"{name}: {'labels' if objects.labels is None else 'masks'} are missing")
+        labels = objects.labels.tolist()
+        if labels and not 0 <= min(labels) <= max(labels) < len(self.classes):
+            raise ValueError(f"{name}: label {max(labels)} of {len(self.classes)} classes")
+        boxes = objects.boxes.detach().cpu().double().numpy().reshape(-1, 4)
+        sides = boxes[:, 2:] - boxes[:, :2]
+        records: list[dict[str, Any]] = [
+            {
+                "image_id": number,
+                "category_id": label + 1,
+                "bbox": [*corner, *side.tolist()],
+                "area": float(side.prod()),
+            }
+            for label, corner, side in zip(labels, boxes[:, :2].tolist(), sides)
+        ]
+        if self.kind == "segm" and objects.masks is not None:
+            for record, mask in zip(records, objects.masks.cpu().numpy()):
+                record["segmentation"] = rle_codec.encode(np.asfortranarray(mask.astype(np.uint8)))
+                record["area"] = float(mask.sum())
+        return records
+
+    def evaluate(self) -> dict[str, float]:
+        """COCO's twelve numbers.
+
+        Raises:
+            ValueError: nothing was processed.
+        """
+        if not self._images:
+            raise ValueError("COCO evaluation: no annotated frame was processed")
+        scores = self._run()
+        return dict(zip(METRICS, (float(value) for value in scores.stats)))
+
+    def per_class(self) -> dict[str, float]:
+        """AP50 of each class; -1 for a class without truth."""
+        precision = self._run().eval["precision"][0, :, :, 0, -1]  # (recalls, C) at IoU 0.5, all areas
+        means = [float(column[column > -1].mean()) if (column > -1).any() else -1.0 for column in precision.T]
+        return dict(zip(self.classes, means))
+
+    def _run(self) -> COCOeval:
+        with contextlib.redirect_stdout(io.StringIO()):  # pycocotools reports by print
+            truth = COCO()
+            truth.dataset = {
+                "images": self._images,
+                "annotations": self._truths,
+                "categories": [{"id": number, "name": name} for number, name in enumerate(self.classes, 1)],
+            }
+            truth.createIndex()
+            results = COCO()
+            results.dataset = {**truth.dataset, "annotations": _as_annotations(self._results)}
+            results.createIndex()
+            run = COCOeval(truth, results, self.kind)
+            run.params.maxDets = [1, 10, self.max_detections]
+            run.evaluate()
+            run.accumulate()
+            if self.max_detections == 100:
+                run.summarize()
+            else:
+                run.stats = _summary(run)
+        return run
+
+
+def _as_annotations(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**record, "id": number, "iscrowd": 0} for number, record in enumerate(results, 1)]
+
+
+def _summary(run: COCOeval) -> list[float]:
+    """COCO's twelve numbers at other limits of detections than 1, 10, 100."""
+    precision, recall = run.eval["precision"], run.eval["recall"]  # (T, R, C, A, M), (T, C, A, M)
+
+    def mean(values: np.ndarray) -> float:
+        return float(values[values > -1].mean()) if (values > -1).any() else -1.0
+
+    halves = {0.5: 0, 0.75: 5}
+    averages = [mean(precision[..., 0, -1]), *(mean(precision[t, ..., 0, -1]) for t in halves.values())]
+    averages += [mean(precision[..., area, -1]) for area in (1, 2, 3)]
+    recalls = [mean(recall[..., 0, limit]) for limit in range(3)] + [mean(recall[..., area, -1]) for area in (1, 2, 3)]
+    return averages + recalls
