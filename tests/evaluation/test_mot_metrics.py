@@ -197,6 +197,13 @@ class TestByHand:
         assert trackeval_scores({"a": seq})["a"]["Frag"] == 1
         assert motmetrics_scores(seq, ["num_fragmentations"])["num_fragmentations"] == 0
 
+    def test_frames_without_predictions_are_no_fragmentation(self):
+        """As TrackEval, and unlike motmetrics."""
+        seq = sequence([(t, 0, 0) for t in range(3)], [(0, 0, 0), (2, 0, 0)])
+        assert clear_counts(seq).frag == 0
+        assert trackeval_scores({"a": seq})["a"]["Frag"] == 0
+        assert motmetrics_scores(seq, ["num_fragmentations"])["num_fragmentations"] == 1
+
     def test_identity_prefers_the_longest_pairing(self):
         """Track 1 covers object 0 for 3 frames and object 1 for 4; track 2 covers object 0 for 2."""
         truth = sorted([(t, 0, 0) for t in range(5)] + [(t, 1, 100) for t in range(5, 9)])
