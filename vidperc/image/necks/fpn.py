@@ -59,9 +59,7 @@ class FPN(nn.Module):
         if extra != "pool":
             for i in range(levels - len(used)):
                 channels = used[-1] if i == 0 and extra == "on_input" else out_channels
-                self.fpn_convs.append(
-                    ConvNorm(channels, out_channels, 3, stride=2, padding=1, norm=norm, relu=False)
-                )
+                self.fpn_convs.append(ConvNorm(channels, out_channels, 3, stride=2, padding=1, norm=norm, relu=False))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.xavier_uniform_(module.weight)
