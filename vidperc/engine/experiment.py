@@ -2,13 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..checkpoint.keys import KeyRules
+from ..data.datasets import ClipDataset
+from ..evaluation.evaluators import Evaluator
 from ..sequence import SequenceModel
+from ..structures import VideoRecord
+from .schedule import Schedule
 
 Task = Literal["det", "vid", "mot", "sot", "vis", "reid"]
+
+
+@dataclass
+class TrainData:
+    """What a model trains on.
+
+    `repeats` and `groups` say how often each sample is taken and which are batched together
+    (`vidperc.data.loader`).
+    """
+
+    dataset: ClipDataset
+    repeats: Sequence[float] | None = None
+    groups: Sequence[int] | None = None
+
+
+@dataclass
+class TestData:
+    """Videos with their truth, and how predictions on them are scored.
+
+    Args:
+        records: the videos; the truth comes with their frames.
+        evaluator: makes a fresh evaluator; its `process` takes `(video, predictions, truths)`.
+        metric: the one of its scores that says which checkpoint is best; higher is better.
+        protocol: how a model is run on a video; None for frame after frame.
+    """
+
+    __test__ = False  # not a test case, whatever its name begins with
+
+    records: Sequence[VideoRecord]
+    evaluator: Callable[[], Evaluator]
+    metric: str
+    protocol: Any = None
 
 
 @dataclass
@@ -24,7 +61,8 @@ class Experiment:
     classes: tuple[str, ...] = ()
     published_keys: KeyRules = ()  # how a published checkpoint's names become the model's
     shipped: str | None = None  # file of the checkpoint that ships in vidperc/zoo/checkpoints
-    train_data: Any = None
-    test_data: Any = None
-    schedule: Any = None
+    train_data: TrainData | None = None
+    validation_data: TestData | None = None  # scored during training; where there is none, test_data is
+    test_data: TestData | None = None
+    schedule: Schedule | None = None
     extra: dict[str, Any] = field(default_factory=dict)

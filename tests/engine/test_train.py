@@ -1,0 +1,144 @@
+"""The loop: it learns, stops, resumes exactly, shares batches, keeps the best, stops at NaN."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from small import Small, experiment, gradients_of_one_step
+
+from vidperc.checkpoint import CheckpointError, load_checkpoint, read_checkpoint
+from vidperc.engine.log import read_log
+from vidperc.engine.train import NotFiniteError, RunOptions, micro_batch, train
+
+QUIET = RunOptions(workers=0, accelerator="cpu", show=False, tensorboard=False, log_every=1)
+
+
+def losses(folder):
+    return [row["loss"] for row in read_log(folder) if row["kind"] == "train"]
+
+
+def test_a_run(tmp_path):
+    result = train(experiment(iterations=30, evaluate_every=10), tmp_path, QUIET)
+    assert (result.iteration, result.total, result.stopped) == (30, 30, None)
+    rows = read_log(tmp_path)
+    assert sum(row["kind"] == "train" for row in rows) == 30
+    scores = [row["closeness"] for row in rows if row["kind"] == "test"]
+    assert len(scores) == 3
+    assert result.best == max(scores)
+    assert sum(losses(tmp_path)[-5:]) < sum(losses(tmp_path)[:5])
+    assert (tmp_path / "log.csv").read_text().count("\n") == 34
+    model = Small()
+    report = load_checkpoint(model, tmp_path / "best.pt")
+    assert report.complete
+    meta = read_checkpoint(tmp_path / "best.pt")["meta"]
+    assert meta["task"] == "det"
+    assert meta["scores"]["closeness"] == result.best
+
+
+@pytest.mark.parametrize("extra", [{}, {"ema_decay": 0.9, "accumulate": 2, "clip_norm": 1.0}], ids=["plain", "all"])
+def test_resume_is_exact(tmp_path, extra):
+    """Stopped after 5 of 12 steps and resumed: the same losses and weights as without the stop."""
+    train(experiment(iterations=12, **extra), tmp_path / "whole", QUIET)
+    described = experiment(iterations=12, **extra)
+    forward, count = described.model.forward, [0]
+
+    def stopping(clips):
+        count[0] += 1
+        if count[0] == 5 * extra.get("accumulate", 1):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return forward(clips)
+
+    described.model.forward = stopping
+    stopped = train(described, tmp_path / "parts", QUIET)
+    assert (stopped.iteration, stopped.stopped) == (5, signal.SIGTERM)
+    resumed = train(experiment(iterations=12, **extra), tmp_path / "parts", replace(QUIET, resume=True))
+    assert resumed.iteration == 12
+    assert losses(tmp_path / "parts") == losses(tmp_path / "whole")
+    one, two = (read_checkpoint(tmp_path / name / "last.pt") for name in ("whole", "parts"))
+    for name, value in one["state_dict"].items():
+        assert torch.equal(value, two["state_dict"][name])
+    best = [read_checkpoint(tmp_path / name / "best.pt")["state_dict"] for name in ("whole", "parts")]
+    assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
+
+
+def test_the_usual_handler_is_back_after_a_run(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    train(experiment(iterations=1, test=False), tmp_path, QUIET)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_in_a_thread_where_signals_cannot_be_caught(tmp_path):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(train(experiment(iterations=2), tmp_path, QUIET)))
+    thread.start()
+    thread.join()
+    assert results[0].iteration == 2
+
+
+def test_accumulation_equals_the_whole_batch(tmp_path):
+    for parts in (1, 2, 4):
+        torch.manual_seed(3)
+        model = Small(norm=False, dropout=0.0)
+        train(experiment(model, accumulate=parts, test=False), tmp_path / str(parts), QUIET)
+    one, two, four = (read_checkpoint(tmp_path / str(parts) / "last.pt")["state_dict"] for parts in (1, 2, 4))
+    for name, value in one.items():
+        assert torch.allclose(value, two[name], atol=1e-5)
+        assert torch.allclose(value, four[name], atol=1e-5)
+
+
+def test_two_processes_give_the_gradients_of_one(tmp_path):
+    gradients_of_one_step(tmp_path, 1)
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--master_port=29617",
+        str(Path(__file__).with_name("small.py")), str(tmp_path),
+    ]  # fmt: skip
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    subprocess.run(command, check=True, capture_output=True, env=environment, timeout=120)
+    one, two = (torch.load(tmp_path / f"gradients{n}.pt") for n in (1, 2))
+    assert any(float(value.abs().max()) > 1e-3 for value in one.values())
+    for name, value in one.items():
+        assert torch.allclose(value, two[name], atol=1e-5), name
+
+
+def test_nan_stops_with_the_batch_saved(tmp_path):
+    described = experiment(Small(poison="train-000001"), iterations=50, test=False)
+    with pytest.raises(NotFiniteError, match=r"loss not finite at step \d+: .*bad_batch.pt"):
+        train(described, tmp_path, QUIET)
+    batch = torch.load(tmp_path / "bad_batch.pt")
+    assert batch[0]["video"] == "train-000001"
+    assert batch[0]["frames"][0]["image"].shape == (3, 64, 64)
+    assert "boxes" in batch[0]["frames"][0]["instances"]
+
+
+@pytest.mark.parametrize("precision", ["bf16"])
+def test_mixed_precision(tmp_path, precision):
+    result = train(experiment(iterations=3, precision=precision), tmp_path, QUIET)
+    assert result.iteration == 3
+    assert all(value.dtype == torch.float32 for value in read_checkpoint(tmp_path / "best.pt")["state_dict"].values()
+               if value.is_floating_point())  # fmt: skip
+
+
+def test_workers_and_tensorboard(tmp_path):
+    options = replace(QUIET, workers=2, tensorboard=True)
+    train(experiment(iterations=4), tmp_path / "two", options)
+    train(experiment(iterations=4), tmp_path / "none", QUIET)
+    assert losses(tmp_path / "two") == losses(tmp_path / "none")
+    assert list((tmp_path / "two" / "tensorboard").glob("events.*"))
+
+
+def test_errors(tmp_path):
+    described = experiment()
+    described.train_data = None
+    with pytest.raises(ValueError, match="no training data"):
+        train(described, tmp_path, QUIET)
+    with pytest.raises(ValueError, match="batch of 4 cannot be shared out to 3 processes"):
+        micro_batch(experiment().schedule, 3)
+    train(experiment(iterations=1, ema_decay=0.9), tmp_path, QUIET)
+    with pytest.raises(CheckpointError, match="with a moving average"):
+        train(experiment(iterations=2), tmp_path, replace(QUIET, resume=True))

@@ -1,0 +1,84 @@
+"""The state of a run on disk: what `last.pt` holds beside the weights, written so that a crash cannot spoil it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..checkpoint.load import FORMAT, CheckpointError, load_state, read_checkpoint
+from .ema import EMA
+
+
+@dataclass
+class Progress:
+    """Where a run is: steps done, and the best score so far with its step."""
+
+    iteration: int = 0
+    best: float | None = None
+    best_iteration: int | None = None
+
+
+def write_checkpoint(path: str | Path, state: dict[str, Tensor], meta: dict[str, Any], **more: Any) -> None:
+    """A checkpoint in vidperc's own form, complete or not there at all.
+
+    Raises:
+        OSError: it cannot be written (disk full ...); a file of before is still there.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        torch.save({FORMAT: 1, "meta": meta, "state_dict": {k: v.contiguous() for k, v in state.items()}, **more},
+                   temporary)  # fmt: skip
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_run(
+    path: Path,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    meta: dict[str, Any],
+    ema: EMA | None = None,
+    scaler: Any = None,
+) -> None:
+    """All that a run needs to go on exactly where it is."""
+    training = {
+        "iteration": progress.iteration,
+        "best": progress.best,
+        "best_iteration": progress.best_iteration,
+        "optimizer": optimizer.state_dict(),
+        "ema": None if ema is None else ema.state_dict(),
+        "scaler": None if scaler is None else scaler.state_dict(),
+    }
+    write_checkpoint(path, model.state_dict(), meta, training=training)
+
+
+def load_run(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, ema: EMA | None = None, scaler: Any = None
+) -> Progress:
+    """Bring model, optimiser and averages to where `save_run` left them.
+
+    Raises:
+        FileNotFoundError, CheckpointError: no such file, or not the state of such a run.
+    """
+    content = read_checkpoint(path)
+    training = content.get("training")
+    if training is None:
+        raise CheckpointError(f"{path} holds weights alone, no state of a run to resume")
+    load_state(model, content["state_dict"], str(path))
+    optimizer.load_state_dict(training["optimizer"])
+    if (ema is None) != (training["ema"] is None):
+        raise CheckpointError(f"{path} was trained {'without' if ema else 'with'} a moving average of the weights")
+    if ema is not None:
+        ema.load_state_dict(training["ema"])
+    if scaler is not None and training["scaler"] is not None:
+        scaler.load_state_dict(training["scaler"])
+    return Progress(training["iteration"], training["best"], training["best_iteration"])
