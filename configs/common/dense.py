@@ -8,6 +8,7 @@ import fiddle as fdl
 
 from vidperc.checkpoint.keys import KeyRules
 from vidperc.engine.experiment import Experiment
+from vidperc.engine.optim import SGD
 from vidperc.image.priors import AnchorGenerator
 from vidperc.image.single_stage import SingleStageDetector
 
@@ -42,7 +43,7 @@ def single_stage(
         model=model,
         classes=classes or coco_classes(),
         published_keys=(*dense_keys(), *keys),
-        schedule=schedule or schedule_1x(lr=0.01),
+        schedule=schedule or schedule_1x(optimizer=sgd()),
     )
 
 
@@ -64,3 +65,8 @@ def detectron_preprocessor(**changes: Any) -> fdl.Config:
 def one_anchor() -> fdl.Config:
     """One square anchor of eight strides per location (ATSS and its successors)."""
     return fdl.Config(AnchorGenerator, strides=STRIDES, ratios=(1.0,), scales=(8.0,))
+
+
+def sgd(lr: float = 0.01, **changes: Any) -> fdl.Config:
+    """The optimiser of most one-stage detectors."""
+    return fdl.Config(SGD, lr=lr, **changes)

@@ -110,8 +110,7 @@ def full_precision(like: Tensor) -> Any:
 def flatten_maps(maps: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
     """Maps (B, count * D, H, W) of all levels to (B, A, D) in float32; rows, columns, priors of a location."""
     flat = [
-        level.permute(0, 2, 3, 1).reshape(len(level), -1, level.shape[1] // count)
-        for level, count in zip(maps, counts)
+        level.permute(0, 2, 3, 1).reshape(len(level), -1, level.shape[1] // count) for level, count in zip(maps, counts)
     ]
     return torch.cat(flat, dim=1).float()
 

@@ -15,6 +15,8 @@ from .dense import DenseOutputs
 class Decoder(Protocol):
     """The half of a box coder that inference needs."""
 
+    margin: int  # boxes are clipped to this much less than the size of the image
+
     def decode(self, priors: Tensor, codes: Tensor) -> Tensor: ...
 
 
@@ -54,7 +56,7 @@ class DensePostprocessor:
     def __call__(self, outputs: DenseOutputs, images: ImageList) -> list[Instances]:
         found = self.candidates(outputs)
         boxes = self.coder.decode(outputs.priors[found.prior], outputs.codes[found.image, found.prior])
-        boxes = to_original(boxes, found.image, images)
+        boxes = to_original(boxes, found.image, images, self.coder.margin)
         scores = found.score
         if outputs.quality is not None:
             scores = scores * outputs.quality[found.image, found.prior].sigmoid()
@@ -99,8 +101,8 @@ def best_pairs(
     return image[row], prior[row], label[row], chosen[row]
 
 
-def to_original(boxes: Tensor, image: Tensor, images: ImageList) -> Tensor:
-    """Boxes (K, 4) of the images (K,), clipped to them, in pixels of the originals."""
-    limits = boxes.new_tensor([(w, h, w, h) for h, w in images.sizes])[image]
+def to_original(boxes: Tensor, image: Tensor, images: ImageList, margin: int = 0) -> Tensor:
+    """Boxes (K, 4) of the images (K,), clipped to them less `margin`, in pixels of the originals."""
+    limits = boxes.new_tensor([(w, h, w, h) for h, w in images.sizes])[image] - margin
     scales = boxes.new_tensor([(x, y, x, y) for x, y in images.scales])[image]
     return torch.minimum(boxes.clamp(min=0), limits) / scales

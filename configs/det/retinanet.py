@@ -1,0 +1,159 @@
+"""RetinaNet (https://arxiv.org/abs/1708.02002)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import fiddle as fdl
+
+from vidperc.engine.optim import AdamW
+from vidperc.engine.schedule import Schedule
+from vidperc.image.assigners import MaxIoUAssigner
+from vidperc.image.box_coders import DeltaCoder, LegacyDeltaCoder
+from vidperc.image.heads.dense import DenseHead
+from vidperc.image.heads.dense_postprocess import DensePostprocessor
+from vidperc.image.heads.retinanet import AnchorCriterion, LevelNormRetinaPredictor, RetinaPredictor
+from vidperc.image.losses import smooth_l1_loss
+from vidperc.image.priors import AnchorGenerator, LegacyAnchorGenerator, octave_scales
+
+from ..common.classes import bdd100k_classes, coco_classes, voc_classes
+from ..common.dense import STRIDES, detectron_preprocessor, pyramid, sgd, single_stage
+from ..common.models import caffe_preprocessor, caffe_resnet, preprocessor, resnet, resnext
+from ..common.schedules import schedule_1x, schedule_2x, schedule_3x
+
+
+def retinanet_head(classes: int = 80, *, coder: Callable[..., Any] = DeltaCoder, **criterion: Any) -> fdl.Config:
+    """The head with nine anchors per location; `criterion` changes its loss."""
+    assigner = fdl.Config(MaxIoUAssigner, positive=0.5, negative=0.4)
+    return fdl.Config(
+        DenseHead,
+        predictor=fdl.Config(RetinaPredictor, classes=classes),
+        priors=fdl.Config(AnchorGenerator, strides=STRIDES, ratios=(0.5, 1.0, 2.0), scales=octave_scales()),
+        criterion=fdl.Config(AnchorCriterion, assigner=assigner, coder=fdl.Config(coder), **criterion),
+        postprocessor=fdl.Config(DensePostprocessor, coder=fdl.Config(coder)),
+    )
+
+
+def _retinanet(*, classes: tuple[str, ...] | None = None, neck: fdl.Config | None = None, **parts: Any) -> fdl.Config:
+    head = retinanet_head(len(classes or coco_classes()))
+    return single_stage(head, neck=neck or pyramid(extra="on_input"), classes=classes, **parts)
+
+
+def retinanet_r50_fpn_1x_coco() -> fdl.Config:
+    return _retinanet()
+
+
+def retinanet_r50_fpn_2x_coco() -> fdl.Config:
+    return _retinanet(schedule=schedule_2x(optimizer=sgd()))
+
+
+def retinanet_r50_fpn_fp16_1x_coco() -> fdl.Config:
+    """Trained in half precision."""
+    return _retinanet()
+
+
+def retinanet_r50_caffe_fpn_1x_coco() -> fdl.Config:
+    return _retinanet(backbone=caffe_resnet(), preprocess=caffe_preprocessor())
+
+
+def retinanet_r101_caffe_fpn_1x_coco() -> fdl.Config:
+    return _retinanet(backbone=caffe_resnet(101), preprocess=caffe_preprocessor())
+
+
+def retinanet_r101_fpn_1x_coco() -> fdl.Config:
+    return _retinanet(backbone=resnet(101))
+
+
+def retinanet_r101_fpn_2x_coco() -> fdl.Config:
+    return _retinanet(backbone=resnet(101), schedule=schedule_2x(optimizer=sgd()))
+
+
+def retinanet_x101_32x4d_fpn_1x_coco() -> fdl.Config:
+    return _retinanet(backbone=resnext())
+
+
+def retinanet_x101_32x4d_fpn_2x_coco() -> fdl.Config:
+    return _retinanet(backbone=resnext(), schedule=schedule_2x(optimizer=sgd()))
+
+
+def retinanet_x101_64x4d_fpn_1x_coco() -> fdl.Config:
+    return _retinanet(backbone=resnext(groups=64))
+
+
+def retinanet_x101_64x4d_fpn_2x_coco() -> fdl.Config:
+    return _retinanet(backbone=resnext(groups=64), schedule=schedule_2x(optimizer=sgd()))
+
+
+def retinanet_r50_fpn_1x_voc0712() -> fdl.Config:
+    """PASCAL VOC 2007 and 2012, four epochs over three times the data."""
+    return _retinanet(
+        classes=voc_classes(),
+        preprocess=preprocessor((1000, 600)),
+        schedule=fdl.Config(Schedule, epochs=4, milestones=(3,), optimizer=sgd()),
+    )
+
+
+def retinanet_r50_fpn_crop640_50e_coco() -> fdl.Config:
+    """Trained from crops of 640 pixels with large batches, batch norms that learn in backbone, neck and head."""
+    config = _retinanet(
+        backbone=resnet(norm_eval=False),
+        neck=pyramid(extra="on_input", relu_before_extra=True, norm="bn", norm_on_lateral=False),
+        preprocess=preprocessor((640, 640), pad_divisor=64),
+        schedule=fdl.Config(
+            Schedule,
+            epochs=50,
+            milestones=(30, 40),
+            warmup_iterations=1000,
+            warmup_ratio=0.1,
+            batch_size=64,
+            optimizer=sgd(0.08, norm_decay=0.0),
+        ),
+    )
+    config.model.head.predictor = fdl.Config(LevelNormRetinaPredictor, classes=80)
+    return config
+
+
+def retinanet_r50_fpn_1x_coco_v1() -> fdl.Config:
+    """A checkpoint from before 2020, when the last row and column counted as inside a box."""
+    config = _retinanet(schedule=schedule_1x(optimizer=sgd(0.02)))
+    head = retinanet_head(coder=LegacyDeltaCoder, code_loss=fdl.Partial(smooth_l1_loss, beta=0.11))
+    head.priors = fdl.Config(LegacyAnchorGenerator, strides=STRIDES, ratios=(0.5, 1.0, 2.0), scales=octave_scales())
+    config.model.head = head
+    return config
+
+
+def retinanet_r50_caffe_1x_coco_v1() -> fdl.Config:
+    config = retinanet_r50_fpn_1x_coco_v1()
+    config.model.backbone = caffe_resnet()
+    config.model.preprocessor = detectron_preprocessor()
+    return config
+
+
+def _adamw() -> fdl.Config:
+    return fdl.Config(AdamW, lr=1e-4, weight_decay=0.05, norm_decay=0.0)
+
+
+def _bdd100k(schedule: fdl.Config, **parts: Any) -> fdl.Config:
+    return _retinanet(classes=bdd100k_classes(), preprocess=preprocessor((1280, 720)), schedule=schedule, **parts)
+
+
+def retinanet_r50_fpn_1x_det_bdd100k() -> fdl.Config:
+    return _bdd100k(schedule_1x(optimizer=sgd()))
+
+
+def retinanet_r50_fpn_3x_det_bdd100k() -> fdl.Config:
+    return _bdd100k(schedule_3x(optimizer=sgd()))
+
+
+def retinanet_r101_fpn_3x_det_bdd100k() -> fdl.Config:
+    return _bdd100k(schedule_3x(optimizer=sgd()), backbone=resnet(101))
+
+
+def retinanet_r50_fpn_rsb_1x_det_bdd100k() -> fdl.Config:
+    """On a ResNet-50 trained by the recipe of https://arxiv.org/abs/2110.00476."""
+    return _bdd100k(schedule_1x(optimizer=_adamw()))
+
+
+def retinanet_r50_fpn_rsb_3x_det_bdd100k() -> fdl.Config:
+    return _bdd100k(schedule_3x(optimizer=_adamw()))
