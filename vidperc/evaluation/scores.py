@@ -120,7 +120,8 @@ class MOTScores(Mapping[str, dict[str, float]]):
         yield from ((f"group {name}", row) for name, row in self.groups.items())
         if self.classes:
             yield "class average", self.class_average
-        yield COMBINED, self.combined
+        if len(self.counts) != 1 or self.classes:
+            yield COMBINED, self.combined
 
     def as_dict(self) -> dict[str, object]:
         """Everything as plain dictionaries, lists and numbers."""
