@@ -1,0 +1,103 @@
+"""Training a model by name: what `tools/train.py` calls."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fiddle as fdl
+import numpy as np
+import torch
+from fiddle.codegen import codegen
+from fiddle.experimental import serialization
+
+from .checkpoint.load import load_checkpoint
+from .models import get_config, override
+
+if TYPE_CHECKING:
+    from .engine.train import RunOptions, TrainResult
+
+DEFAULTS = {
+    "det": "tiny_det", "vid": "tiny_vid", "mot": "tiny_mot", "sot": "tiny_sot", "vis": "tiny_vis", "reid": "tiny_reid",
+}  # fmt: skip
+
+
+def default_name(task: str) -> str:
+    """The config that `--task` alone trains: the task's tiny model on the synthetic videos.
+
+    Raises:
+        ValueError: an unknown task.
+    """
+    if task not in DEFAULTS:
+        raise ValueError(f"task '{task}': expected one of {', '.join(DEFAULTS)}")
+    return DEFAULTS[task]
+
+
+def train(
+    name: str | None = None,
+    *,
+    task: str | None = None,
+    out: str | Path | None = None,
+    options: RunOptions | None = None,
+    checkpoint: str | Path | None = None,
+    **overrides: Any,
+) -> TrainResult:
+    """Train a model by its config's name and write checkpoints, logs and the resolved config to `out`.
+
+    Args:
+        name: of the config; by default the task's tiny model.
+        task: needed where there is no name.
+        out: `out/train/NAME` by default.
+        options: seed, workers, devices, resume ... (`RunOptions`).
+        checkpoint: weights to begin with; what does not fit by name and shape is left as it is, and told.
+        overrides: arguments to change, by path (`**{"schedule.optimizer.lr": 0.01}`) or by name.
+
+    Raises:
+        KeyError, AttributeError: an unknown name or override. ValueError: nothing to train, or no data.
+        FileNotFoundError: the data, or the checkpoint.
+    """
+    try:
+        from .engine.train import RunOptions
+        from .engine.train import train as run
+    except ImportError as error:
+        raise ImportError(f'training needs more packages: pip install "vidperc[train]" ({error})') from error
+    if name is None:
+        name = default_name(task or "")
+    config = get_config(name)
+    if task is not None and config.task != task:
+        raise ValueError(f"'{name}' is a model for task {config.task}, not {task}")
+    for key, value in overrides.items():
+        override(config, key, value)
+    options = options or RunOptions()
+    folder = Path(out) if out is not None else Path("out") / "train" / name
+    save_config(config, folder, name, overrides)
+    torch.manual_seed(options.seed)
+    experiment = fdl.build(config)
+    if checkpoint is not None:
+        report = load_checkpoint(experiment.model, checkpoint, config.published_keys, strict=False)
+        print(report, file=sys.stderr)
+    return run(experiment, folder, options)
+
+
+def save_config(config: fdl.Config, folder: Path, name: str, overrides: dict[str, Any]) -> None:
+    """The resolved config as Python (`config.py`) and JSON (`config.json`), and what was typed (`command.json`)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    source = "\n".join(codegen.codegen_dot_syntax(config).lines())
+    (folder / "config.py").write_text(f'"""The resolved config of a run of {name}."""\n\n{source}\n', encoding="utf-8")
+    (folder / "config.json").write_text(serialization.dump_json(config), encoding="utf-8")
+    command = {
+        "name": name, "arguments": sys.argv[1:], "overrides": {key: repr(value) for key, value in overrides.items()},
+        "vidperc": _version("vidperc"), "torch": torch.__version__, "numpy": np.__version__,
+        "python": sys.version.split()[0],
+    }  # fmt: skip
+    (folder / "command.json").write_text(json.dumps(command, indent=1) + "\n", encoding="utf-8")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
