@@ -194,6 +194,31 @@ class TestBadInput:
         assert (scores.combined["TP"], scores.combined["FP"]) == (0, 1)
 
 
+class TestDetections:
+    """Scores without identities, by MOT17Det's rules."""
+
+    TRUTH = (
+        "1,1,0,0,10,30,1,1,1\n1,2,100,0,10,30,1,1,0.4\n1,3,200,0,10,30,0,8,1\n"  # seen, hidden, distractor
+        "2,1,0,0,10,30,1,1,1\n2,4,50,0,10,30,1,1,0.5\n"
+    )
+
+    def test_by_hand(self, tmp_path):
+        """Sorted by score: hit, false, hit; the third object is not found."""
+        truth = write(tmp_path / "a/gt/gt.txt", self.TRUTH)
+        found = "1,-1,0,0,10,30,0.9\n1,-1,100,0,10,30,0.95\n1,-1,200,0,10,30,0.95\n1,-1,300,0,10,30,0.8\n"
+        row = evaluate(truth, write(tmp_path / "a.txt", found + "2,-1,50,0,10,30,0.7\n"), task="mot_detection")["a"]
+        assert [row[name] for name in ("GT", "TP", "FP", "FN")] == [3, 2, 1, 1]
+        assert (row["MODP"], row["FAR"], row["MODA"]) == (1, 0.5, pytest.approx(1 / 3))
+        assert row["AP"] == pytest.approx((4 * 1 + 3 * 2 / 3) / 11)  # recall 1/3 reaches 0 to 0.3, 2/3 reaches 0.6
+
+    def test_nothing_found_and_bad_rows(self, tmp_path):
+        truth = write(tmp_path / "a/gt/gt.txt", self.TRUTH)
+        row = evaluate(truth, write(tmp_path / "a.txt", ""), task="mot_detection")["COMBINED"]
+        assert (row["AP"], row["Recall"], row["FN"], row["Precision"]) == (0, 0, 3, 0)
+        with pytest.raises(ValueError, match=r"a\.txt, line 1: expected whole frame and id and a finite box"):
+            evaluate(truth, write(tmp_path / "a.txt", "1,-1,0,nan,10,30,0.9\n"), task="mot_detection")
+
+
 class TestScores:
     @pytest.fixture
     def scores(self):

@@ -112,6 +112,29 @@ class TestMOTChallenge:
         assert theirs["IDSW"] == ours["IDSW"] == reference["num_switches"]
 
 
+DETECTION = ("Recall", "Precision", "FAR", "GT", "TP", "FP", "FN", "MODA", "MODP", "AP")
+
+
+class TestMOTDetection:
+    def scores(self, data_root, name):
+        results = data_root / "eval/motchallenge_devkit/res/MOT17Det/DPM/data" / f"{name}.txt"
+        return evaluate(data_root / "mot/MOT17/train" / f"{name}-SDP", results, task="mot_detection")["COMBINED"]
+
+    def test_table_of_the_development_kit(self, data_root):
+        row = self.scores(data_root, "MOT17-13")
+        printed = [34.7, 56.5, 2.87, 8039, 2788, 2150, 5251, 7.9, 73.4, 32.75]
+        for name, expected in zip(DETECTION, printed):
+            percent = name in ("Recall", "Precision", "MODA", "MODP", "AP")
+            unit = {"AP": 0.01, "FAR": 0.01}.get(name, 0.1 if percent else 1)
+            assert row[name] * (100 if percent else 1) == pytest.approx(expected, abs=unit / 2), name
+
+    def test_the_kit_leaves_fewer_detections_out_of_one_sequence(self, data_root):
+        """The kit's table: GT 7288, TP 4230, FN 3058, but FP 1963 and AP 51.15."""
+        row = self.scores(data_root, "MOT17-02")
+        assert [row[name] for name in ("GT", "TP", "FN", "FP")] == [7288, 4230, 3058, 1932]
+        assert 100 * row["AP"] == pytest.approx(51.11, abs=0.005)
+
+
 def write_results(path, truth, seed):
     """Imperfect tracks of everything annotated, distractors too, as a results file."""
     rng = np.random.default_rng(seed)

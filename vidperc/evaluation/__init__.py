@@ -4,6 +4,7 @@ from .evaluate import evaluate
 from .evaluators import Evaluator, MOTEvaluator
 from .formats import read_kitti, read_mot, read_tracks
 from .mot import evaluate_mot
+from .mot_detection import evaluate_mot_detections
 from .scalabel import read_scalabel
 from .scores import MOTCounts, MOTScores
 from .tracks import Tracks
@@ -16,6 +17,7 @@ __all__ = [
     "Tracks",
     "evaluate",
     "evaluate_mot",
+    "evaluate_mot_detections",
     "read_kitti",
     "read_mot",
     "read_scalabel",

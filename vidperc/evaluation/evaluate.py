@@ -6,19 +6,21 @@ from collections.abc import Callable
 from typing import Any
 
 from .mot import evaluate_mot
+from .mot_detection import evaluate_mot_detections
 
 
 def evaluate(ground_truth: Any, predictions: Any, task: str = "mot", **options: Any) -> Any:
     """Scores `predictions` against `ground_truth`; both may be files, folders, arrays or Instances.
 
     Args:
-        task: 'mot' (see `evaluate_mot` for its options and what it gives).
+        task: 'mot' (see `evaluate_mot` for its options and what it gives) or 'mot_detection'
+            (see `evaluate_mot_detections`).
 
     Raises:
         ValueError: another task, or invalid input.
         FileNotFoundError: a path that does not exist.
     """
-    tasks: dict[str, Callable[..., Any]] = {"mot": evaluate_mot}
+    tasks: dict[str, Callable[..., Any]] = {"mot": evaluate_mot, "mot_detection": evaluate_mot_detections}
     if task not in tasks:
         raise ValueError(f"unknown task '{task}': expected one of {', '.join(tasks)}")
     return tasks[task](ground_truth, predictions, **options)

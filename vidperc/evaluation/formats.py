@@ -108,13 +108,17 @@ def read_mot(path: PathLike, name: str | None = None, *, truth: bool = False) ->
 def _mot_tracks(rows: np.ndarray, name: str, source: str, truth: bool) -> Tracks:
     """Tracks of MOTChallenge rows, whose columns from the 7th on tell of ground truth what is scored."""
     tracks = Tracks.from_array(rows, name, source)
-    if not truth or rows.size == 0 or rows.shape[1] < 7:
+    if rows.size == 0 or rows.shape[1] < 7:
         return tracks
     order = np.argsort(rows[:, 0], kind="stable")
+    if not truth:
+        tracks.scores = rows[order, 6].astype(float)
+        return tracks
     tracks.ignored = rows[order, 6].astype(np.int64) == 0
     tracks.layout = "mot15" if rows.shape[1] >= 10 else "mot"
     if tracks.layout == "mot" and rows.shape[1] >= 8:
         tracks.labels = rows[order, 7].astype(np.int64)
+        tracks.visibilities = rows[order, 8].astype(float) if rows.shape[1] == 9 else None
     return tracks
 
 

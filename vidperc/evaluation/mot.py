@@ -38,7 +38,7 @@ def evaluate_mot(
     """
     truth, tracks = read_tracks(ground_truth, truth=True), read_tracks(predictions, truth=False)
     rules = None if benchmark is None else rules_named(benchmark)
-    tracks = _paired(truth, tracks)
+    tracks = paired(truth, tracks)
     counts = {name: count_sequence(truth[name], tracks[name], rules, classes) for name in truth}
     return scores_of(counts, groups_of(truth.values()))
 
@@ -69,8 +69,12 @@ def groups_of(truths: Iterable[Tracks]) -> dict[str, tuple[str, ...]]:
     return BDD100K_GROUPS if any(truth.layout == "scalabel" for truth in truths) else {}
 
 
-def _paired(truth: dict[str, Tracks], tracks: dict[str, Tracks]) -> dict[str, Tracks]:
-    """Predictions for every sequence of the ground truth."""
+def paired(truth: dict[str, Tracks], tracks: dict[str, Tracks]) -> dict[str, Tracks]:
+    """Predictions for every sequence of the ground truth, with a warning where they are missing or left out.
+
+    Raises:
+        ValueError: no ground truth, or no sequence in common.
+    """
     if not truth:
         raise ValueError("no ground truth to evaluate against")
     if len(truth) == 1 and len(tracks) == 1:

@@ -25,6 +25,8 @@ class Tracks:
     labels: np.ndarray | None = None  # (N,) int64 or str, what they mean is the format's
     ignored: np.ndarray | None = None  # (N,) bool, not to be scored
     masks: np.ndarray | None = None  # (N,) object, COCO run lengths
+    scores: np.ndarray | None = None  # (N,) float64
+    visibilities: np.ndarray | None = None  # (N,) float64 in [0, 1]
     truncations: np.ndarray | None = None  # (N,) KITTI's column
     occlusions: np.ndarray | None = None  # (N,) KITTI's column
     regions: Tracks | None = None
@@ -140,7 +142,10 @@ class Tracks:
         return Tracks(frames, ids, boxes, name=name, source=source, first=1).sorted()
 
 
-COLUMNS = ("frames", "ids", "boxes", "labels", "ignored", "masks", "truncations", "occlusions")
+COLUMNS = (
+    *("frames", "ids", "boxes", "labels", "ignored", "masks", "scores", "visibilities", "truncations"),
+    "occlusions",
+)
 
 
 def _column(filled: Sequence[Instances], name: str, dtype: Any) -> np.ndarray:
