@@ -28,13 +28,19 @@ def crowd(seed: int, frames: int = FRAMES, objects: int = OBJECTS) -> tuple[Trac
     return Tracks(frame, identity, boxes, length=frames), Tracks(frame[found], track[found], noisy[found])
 
 
-def measure(repeats: int = 5) -> dict[str, float]:
-    """Best seconds for all sequences, from boxes in memory to the scores, with the scores."""
-    scenes = {str(seed): crowd(seed) for seed in range(SEQUENCES)}
+def measure(
+    sequences: int = SEQUENCES, frames: int = FRAMES, objects: int = OBJECTS, repeats: int = 5
+) -> list[dict[str, float | str]]:
+    """Best seconds for all sequences together, from boxes in memory to the scores, and the scores."""
+    scenes = {str(seed): crowd(seed, frames, objects) for seed in range(sequences)}
     truth, tracks = ({name: scene[side] for name, scene in scenes.items()} for side in (0, 1))
     seconds = []
     for _ in range(repeats):
         start = time.perf_counter()
         scores = evaluate_mot(truth, tracks).combined
         seconds.append(time.perf_counter() - start)
-    return {"seconds": min(seconds), "target": TARGET, **{name: scores[name] for name in ("HOTA", "MOTA", "IDF1")}}
+    name = f"{sequences} x {frames} frames x {objects} objects"
+    row: dict[str, float | str] = {"scene": name, "seconds": min(seconds)}
+    if (sequences, frames, objects) == (SEQUENCES, FRAMES, OBJECTS):
+        row["target"] = TARGET
+    return [row | {name: scores[name] for name in ("HOTA", "MOTA", "IDF1")}]
