@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import av
 import cv2
 import numpy as np
+from av.container import InputContainer
 
 from ..structures import Frame
 from .decoder import RgbConverter, reason
@@ -100,58 +101,70 @@ class Reconnect:
     timeout: float = 10.0  # seconds without data after which a connection counts as lost
 
 
+PATIENCE = Reconnect()
+
+
 def stream_frames(
-    url: str, reconnect: Reconnect = Reconnect(), sleep: Callable[[float], None] = time.sleep
+    url: str, reconnect: Reconnect = PATIENCE, sleep: Callable[[float], None] = time.sleep
 ) -> Iterator[Frame]:
     """Frames of an rtsp:// or http:// stream, through reconnections.
 
-    Index and time go on over a reconnection, the time by the clock on the wall. A stream that ends
-    by itself (a file served over http) ends; one that breaks is opened again.
+    Index and time go on over a reconnection: a live stream's time by the clock on the wall, while a
+    file served over http goes on behind its last frame, and ends where it ends.
 
     Raises:
         VideoError: the stream cannot be opened (any more).
     """
     began, index, failures, last_time = time.monotonic(), 0, 0, -1.0
     while True:
-        error: Exception | None = None
+        problem = "the stream ended"
         try:
-            offset = 0.0 if index == 0 else max(time.monotonic() - began, last_time)
-            for seconds, rgb in _connection(url, reconnect.timeout):
-                last_time = max(offset + seconds, last_time)
-                yield Frame.from_array(rgb, index, last_time)
-                index, failures = index + 1, 0
-        except (av.FFmpegError, OSError) as caught:
-            error = caught
-        if error is None and index > 0 and not url.lower().startswith("rtsp"):
-            return
+            with _connect(url, reconnect.timeout) as container:
+                is_file = container.duration is not None and not url.lower().startswith("rtsp")
+                offset = 0.0 if is_file or index == 0 else max(time.monotonic() - began, last_time)
+                for seconds, rgb in _pictures(container):
+                    if is_file and seconds <= last_time:
+                        continue  # shown before the connection broke
+                    last_time = max(offset + seconds, last_time)
+                    yield Frame.from_array(rgb, index, last_time)
+                    index, failures = index + 1, 0
+                if is_file:
+                    return
+        except (av.FFmpegError, OSError) as error:
+            problem = reason(error)
         failures += 1
-        text = reason(error) if error else "the stream ended"
         if failures > reconnect.attempts:
-            raise VideoError(f"{url}: given up after {reconnect.attempts} attempts to connect again ({text})")
+            raise VideoError(f"{url}: given up after {reconnect.attempts} attempts to connect again ({problem})")
         wait = min(reconnect.first_wait * 2 ** (failures - 1), reconnect.longest_wait)
-        message = f"{url}: {text} after {index} frames; attempt {failures} of {reconnect.attempts} in {wait:g} s"
-        warnings.warn(VideoWarning(message), stacklevel=2)
+        text = f"{url}: {problem} after {index} frames; attempt {failures} of {reconnect.attempts} in {wait:g} s"
+        warnings.warn(VideoWarning(text), stacklevel=2)
         sleep(wait)
 
 
-def _connection(url: str, timeout: float) -> Iterator[tuple[float, np.ndarray]]:
-    """(seconds since the first frame, RGB) of one connection; damaged packets are passed over."""
+def _connect(url: str, timeout: float) -> InputContainer:
     options = {"rtsp_transport": "tcp"} if url.lower().startswith("rtsp") else {}
-    convert, first = RgbConverter(), None
-    with av.open(url, timeout=timeout, options=options) as container:
-        if not container.streams.video:
-            raise VideoError(f"{url}: has no video stream")
-        stream = container.streams.video[0]
-        stream.thread_type = "SLICE"  # frame threads would hold frames back
-        rate = float(stream.average_rate or stream.guessed_rate or 25)
-        count = 0
-        for packet in container.demux(stream):
-            try:
-                pictures = packet.decode()
-            except av.InvalidDataError:
-                continue
-            for picture in pictures:
-                seconds = count / rate if picture.pts is None else float(picture.pts * stream.time_base)
-                first = seconds if first is None else first
-                yield seconds - first, convert(picture)
-                count += 1
+    container = av.open(url, timeout=timeout, options=options)
+    if not container.streams.video:
+        container.close()
+        raise VideoError(f"{url}: has no video stream")
+    return container
+
+
+def _pictures(container: InputContainer) -> Iterator[tuple[float, np.ndarray]]:
+    """(seconds since the first frame, RGB) of one connection; damaged packets are passed over."""
+    stream = container.streams.video[0]
+    stream.thread_type = "SLICE"  # frame threads would hold frames back
+    rate = float(stream.average_rate or stream.guessed_rate or 25)
+    convert, tick = RgbConverter(), float(stream.time_base or 0)
+    first: float | None = None
+    count = 0
+    for packet in container.demux(stream):
+        try:
+            pictures = packet.decode()
+        except av.InvalidDataError:
+            continue
+        for picture in pictures:
+            seconds = count / rate if picture.pts is None else picture.pts * tick
+            first = seconds if first is None else first
+            yield seconds - first, convert(picture)
+            count += 1

@@ -13,7 +13,7 @@ from ..structures import ArrayFrames, Frame, FrameSource, Video, VideoRecord
 from .errors import VideoError
 from .files import FileFrames
 from .images import IMAGE_SUFFIXES, ImageFrames, list_images, natural_key
-from .live import LiveFrames, Reconnect, camera_frames, stream_frames
+from .live import PATIENCE, LiveFrames, Reconnect, camera_frames, stream_frames
 from .motchallenge import AnnotatedFrames, read_seqinfo, sequence_images
 from .results import read_mot
 
@@ -22,7 +22,6 @@ Source = (
     | Video | VideoRecord
 )  # fmt: skip
 Take = Literal["every", "latest"]
-PATIENCE = Reconnect()
 STREAMS = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://", "srt://")
 
 
