@@ -54,7 +54,8 @@ class SiameseResNet(nn.Module):
         depth: 50, 101, 152, or 14 with one block per stage.
         out_indices: which of the stages 0 to 3 are given out.
         strides, dilations: of each stage.
-        trained_stages: stages (0 to 3) that learn; all others and the stem are fixed.
+        trained_stages: stages (0 to 3) that learn; all others, the stem and all batch statistics are fixed.
+            None to learn everything from nothing.
         base_channels: width of the stem, 64 in the published network.
     """
 
@@ -65,13 +66,14 @@ class SiameseResNet(nn.Module):
         out_indices: Sequence[int] = (1, 2, 3),
         strides: Sequence[int] = (1, 2, 1, 1),
         dilations: Sequence[int] = (1, 1, 2, 4),
-        trained_stages: Sequence[int] = (),
+        trained_stages: Sequence[int] | None = (),
         base_channels: int = 64,
     ) -> None:
         super().__init__()
         if depth not in BLOCKS:
             raise ValueError(f"SiameseResNet depth {depth}: expected one of {sorted(BLOCKS)}")
-        self.out_indices, self.trained_stages = tuple(out_indices), tuple(trained_stages)
+        self.out_indices = tuple(out_indices)
+        self.trained_stages = None if trained_stages is None else tuple(trained_stages)
         self.conv1 = nn.Conv2d(3, base_channels, 7, 2, bias=False)
         self.bn1 = nn.BatchNorm2d(base_channels)
         self.relu = nn.ReLU(inplace=True)
@@ -101,7 +103,7 @@ class SiameseResNet(nn.Module):
 
     def train(self, mode: bool = True) -> SiameseResNet:
         super().train(mode)
-        if mode:
+        if mode and self.trained_stages is not None:
             freeze_statistics(self)
             fixed = [self.conv1, self.bn1]
             fixed += [

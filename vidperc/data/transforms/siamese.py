@@ -1,0 +1,147 @@
+"""Pairs of crops that a siamese tracker trains on (SiamFC's crops; SiamRPN++, arXiv 1812.11703, section 3).
+
+The object must not always be in the middle of the search crop, or the network learns to find the middle
+instead of the object: the crop is shifted at random by up to 64 pixels (spatial-aware sampling).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import torch
+
+from ...structures import Clip, Frame, Instances
+from .base import MoreClips, Transform
+
+
+@dataclass(frozen=True)
+class CropRange:
+    """How a crop is drawn about its object.
+
+    Args:
+        size: side of the crop in pixels.
+        shift: the object's centre is at most this many pixels of the crop off its middle, in x and in y.
+        scale: the object is at most this share larger or smaller than it is in tracking.
+        blur: probability of a blur.
+        colour: standard deviation of the shift of each colour channel.
+        grey: probability of no colour at all.
+    """
+
+    size: int
+    shift: float
+    scale: float
+    blur: float = 0.0
+    colour: float = 10.0
+    grey: float = 0.0
+
+
+class SiamesePair(Transform):
+    """Two frames to a template and a search crop with one box each.
+
+    In a positive pair both crops show one object, with one id. In a negative pair the ids differ: the search
+    crop shows another object of the same frame, or one of another clip.
+
+    Args:
+        template, search: how the crops are drawn.
+        positive: probability of a positive pair.
+        context: share of width + height that is added to each side of a box.
+    """
+
+    def __init__(
+        self,
+        template: CropRange = CropRange(127, 4, 0.05),
+        search: CropRange = CropRange(255, 64, 0.18, blur=0.2),
+        *,
+        positive: float = 0.8,
+        context: float = 0.5,
+    ) -> None:
+        self.template, self.search, self.positive, self.context = template, search, positive, context
+
+    def __call__(self, clip: Clip, rng: np.random.Generator, more: MoreClips | None = None) -> Clip:
+        if len(clip) != 2:
+            raise ValueError(f"clip of '{clip.video}': a siamese pair needs two frames, got {len(clip)}")
+        rows = _shared_rows(clip.frames[0], clip.frames[1])
+        if not rows:
+            raise ValueError(f"clip of '{clip.video}': no object is in both frames")
+        first, second = rows[int(rng.integers(len(rows)))]
+        template, search, same = clip.frames[0], clip.frames[1], True
+        if rng.random() >= self.positive:
+            search, second, same = self._another(search, second, rng, more)
+        frames = [
+            self._crop(template, first, self.template, 0, rng),
+            self._crop(search, second, self.search, 0 if same else 1, rng),
+        ]
+        return Clip(frames=frames, key=1, video=clip.video)
+
+    def _another(
+        self, frame: Frame, row: int, rng: np.random.Generator, more: MoreClips | None
+    ) -> tuple[Frame, int, bool]:
+        """A frame and the row of an object other than the given one, and whether it is the same after all."""
+        others = [other for other in _counted_rows(frame) if other != row]
+        if more is not None and (not others or rng.random() < 0.5):
+            elsewhere = more().frames[-1]
+            choice = _counted_rows(elsewhere)
+            if choice:
+                return elsewhere, choice[int(rng.integers(len(choice)))], False
+        if others:
+            return frame, others[int(rng.integers(len(others)))], False
+        return frame, row, True
+
+    def _crop(self, frame: Frame, row: int, drawn: CropRange, number: int, rng: np.random.Generator) -> Frame:
+        """The crop about the object in `row`, with its box and the id `number`."""
+        assert frame.instances is not None
+        box = frame.instances.boxes[row].double().numpy()
+        width, height = box[2:] - box[:2]
+        context = self.context * (width + height)
+        side = np.sqrt((width + context) * (height + context)) * drawn.size / self.template.size
+        scale = drawn.size / side * (1 + rng.uniform(-drawn.scale, drawn.scale, 2))
+        middle = drawn.size / 2 + rng.uniform(-drawn.shift, drawn.shift, 2)
+        picture = frame.array
+        # Pixel centres are at halves: column c is drawn from x with (x + 0.5 - centre) * scale + middle = c + 0.5.
+        offset = middle - ((box[:2] + box[2:]) / 2 - 0.5) * scale - 0.5
+        matrix = np.array([[scale[0], 0, offset[0]], [0, scale[1], offset[1]]])
+        mean = tuple(float(value) for value in picture.reshape(-1, 3).mean(0))
+        crop = cv2.warpAffine(
+            picture, matrix, (drawn.size, drawn.size), borderMode=cv2.BORDER_CONSTANT, borderValue=mean
+        )
+        ends = (box.reshape(2, 2) - (box[:2] + box[2:]) / 2) * scale + middle
+        objects = Instances(torch.from_numpy(ends.reshape(1, 4)).float(), ids=torch.tensor([number]))
+        cropped = Frame.from_array(_recolour(crop, drawn, rng), frame.index, frame.time, frame.name)
+        return replace(cropped, instances=objects)
+
+
+def _recolour(picture: np.ndarray, drawn: CropRange, rng: np.random.Generator) -> np.ndarray:
+    """Grey or shifted in colour, and blurred, as drawn."""
+    if rng.random() < drawn.grey:
+        picture = np.repeat(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
+    if drawn.colour:
+        picture = np.clip(picture + rng.normal(0, drawn.colour, 3), 0, 255).astype(np.uint8)
+    if rng.random() < drawn.blur:
+        length = int(rng.integers(3, 12))
+        kernel = np.zeros((length, length), np.float32)
+        angle = rng.uniform(0, np.pi)
+        reach = np.array([np.cos(angle), np.sin(angle)]) * (length // 2)
+        ends = np.rint(length // 2 + np.stack([-reach, reach])).astype(int).tolist()
+        cv2.line(kernel, ends[0], ends[1], 1.0)
+        picture = cv2.filter2D(picture, -1, kernel / kernel.sum())
+    return picture
+
+
+def _counted_rows(frame: Frame) -> list[int]:
+    """Rows of the objects that are not ignored."""
+    objects = frame.instances
+    if objects is None:
+        return []
+    return [row for row in range(len(objects)) if objects.ignored is None or not bool(objects.ignored[row])]
+
+
+def _shared_rows(first: Frame, second: Frame) -> list[tuple[int, int]]:
+    """(row in first, row in second) of the objects in both; without ids those of one and the same frame."""
+    rows, others = _counted_rows(first), _counted_rows(second)
+    ids, other_ids = (None if f.instances is None else f.instances.ids for f in (first, second))
+    if ids is None or other_ids is None:
+        return [(row, row) for row in rows] if first.index == second.index else []
+    place = {int(other_ids[row]): row for row in others}
+    return [(row, place[int(ids[row])]) for row in rows if int(ids[row]) in place]
