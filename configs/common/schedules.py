@@ -6,6 +6,7 @@ from typing import Any
 
 import fiddle as fdl
 
+from vidperc.engine.optim import SGD
 from vidperc.engine.schedule import Schedule
 
 
@@ -32,3 +33,23 @@ def schedule_3x(**changes: Any) -> fdl.Config:
 def schedule_6x(**changes: Any) -> fdl.Config:
     """73 epochs, for networks that start from nothing."""
     return fdl.Config(Schedule, epochs=73, milestones=(65, 71), **changes)
+
+
+def schedule_4x(**changes: Any) -> fdl.Config:
+    """48 epochs."""
+    return fdl.Config(Schedule, epochs=48, milestones=(32, 44), **changes)
+
+
+def schedule_5x(**changes: Any) -> fdl.Config:
+    """60 epochs."""
+    return fdl.Config(Schedule, epochs=60, milestones=(50, 55), **changes)
+
+
+def schedule_cityscapes() -> fdl.Config:
+    """8 epochs of a data set repeated 8 times, 8 images per step."""
+    return fdl.Config(Schedule, epochs=8, milestones=(7,), optimizer=fdl.Config(SGD, lr=0.01), batch_size=8)
+
+
+def schedule_voc() -> fdl.Config:
+    """4 epochs of a data set repeated 3 times."""
+    return fdl.Config(Schedule, epochs=4, milestones=(3,), optimizer=fdl.Config(SGD, lr=0.01))

@@ -10,11 +10,11 @@ import fiddle as fdl
 from vidperc.checkpoint.keys import KeyRules
 from vidperc.engine.experiment import Experiment
 from vidperc.image.assigners import MaxIoUAssigner
-from vidperc.image.box_coders import DeltaCoder
+from vidperc.image.box_coders import DeltaCoder, LegacyDeltaCoder
 from vidperc.image.heads.rpn import ProposalSelector, RPNCriterion, RPNHead, RPNPredictor
 from vidperc.image.losses.regression import smooth_l1_loss
 from vidperc.image.necks.channel_mapper import ChannelMapper
-from vidperc.image.priors import AnchorGenerator
+from vidperc.image.priors import AnchorGenerator, LegacyAnchorGenerator
 from vidperc.image.regression import CodeRegression
 from vidperc.image.roi_heads.box_head import BoxHead
 from vidperc.image.roi_heads.cascade import CascadeRoIHead, CascadeStage
@@ -161,6 +161,7 @@ def cascade_rcnn(classes: int = 80) -> fdl.Config:
     model = faster_rcnn(classes)
     model.roi_head = cascade_roi_head(classes)
     model.rpn.criterion.regression = fdl.Config(CodeRegression, loss=smooth_l1(1 / 9))
+    model.rpn.criterion.allowed_border = 0
     model.rpn.select_training.post_nms = 2000
     return model
 
@@ -201,4 +202,40 @@ def faster_rcnn_dc5(classes: int = 30, depth: int = 50) -> fdl.Config:
     model.roi_head.coder.stds = (0.2, 0.2, 0.2, 0.2)
     model.roi_head.criterion.regression.loss = smooth_l1()
     model.roi_head.postprocessor.score_threshold = 0.0001
+    return model
+
+
+def fast_rcnn(classes: int = 80) -> fdl.Config:
+    """Fast R-CNN, ResNet-50 with FPN; its regions come with the images."""
+    model = faster_rcnn(classes)
+    model.rpn = None
+    return model
+
+
+def to_v1(model: fdl.Config) -> fdl.Config:
+    """Boxes and anchors as checkpoints from before 2020 count pixels."""
+    model.rpn.anchors = fdl.Config(
+        LegacyAnchorGenerator, strides=(4, 8, 16, 32, 64), ratios=(0.5, 1.0, 2.0), scales=(8,)
+    )
+    model.rpn.coder = fdl.Config(LegacyDeltaCoder)
+    model.rpn.criterion.regression.loss = smooth_l1(1 / 9)
+    model.rpn.select_training.post_nms = 2000
+    for part in (model.roi_head, model.roi_head.mask):
+        part.extractor.sampling_ratio, part.extractor.aligned = 2, False
+    return model
+
+
+def mask_rcnn_v1() -> fdl.Config:
+    """Mask R-CNN of the age before 2020."""
+    model = to_v1(mask_rcnn())
+    model.roi_head.coder = fdl.Config(LegacyDeltaCoder, stds=BOX_STDS)
+    model.roi_head.criterion.regression.loss = smooth_l1()
+    return model
+
+
+def cascade_mask_rcnn_v1() -> fdl.Config:
+    """Cascade Mask R-CNN of the age before 2020."""
+    model = to_v1(cascade_mask_rcnn())
+    for stage in model.roi_head.stages:
+        stage.coder = fdl.Config(LegacyDeltaCoder, stds=stage.coder.stds)
     return model

@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import math
+import os
 import re
 import zlib
 from dataclasses import dataclass
@@ -21,19 +22,28 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 
+import vidperc
+from vidperc import Instances
+
 HERE = Path(__file__).parent
 LEAST_IOU, PIXELS, SCORE, MASK_IOU, PASS = 0.98, 0.05, 2e-3, 0.95, 0.98
 
 
-def find(folder: str, name: str) -> Path:
-    """A file of the recorded facts, beside the tests or in the shared folder; skips where there is none."""
-    from conftest import SHARED
+SHARED = Path(os.environ.get("VIDPERC_TEST_DATA", HERE.parents[2] / "shared")) / "parity"
 
-    for root in (HERE, SHARED / "parity"):
-        path = root / folder / name
-        if path.is_file():
-            return path
-    pytest.skip(f"no recorded {folder}/{name} beside the tests or in {SHARED / 'parity'}")
+
+def find_or_none(folder: str, name: str) -> Path | None:
+    """A file of the recorded facts, beside the tests or in the shared folder."""
+    paths = [root / folder / name for root in (HERE, SHARED)]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def find(folder: str, name: str) -> Path:
+    """As `find_or_none`; skips the test where there is none."""
+    path = find_or_none(folder, name)
+    if path is None:
+        pytest.skip(f"no recorded {folder}/{name} beside the tests or in {SHARED}")
+    return path
 
 
 @cache
@@ -191,17 +201,19 @@ def compare(golden: dict, found: dict) -> Agreement:
 
 def load_filled(name: str, tmp_path: Path, config: str | None = None, **overrides):
     """The model of a published config with the filled checkpoint, at the golden's test scale."""
-    import vidperc
-
     golden, spec = load_golden(name), load_spec(name)
     path = write_checkpoint(spec, tmp_path / "checkpoint.pth")
     scale = golden["meta"]["preprocess"].get("img_scale")
     options = {} if scale is None else {"test_scale": tuple(scale)}
-    return vidperc.load(config or name, checkpoint=path, **options, **overrides), golden
+    return vidperc.load(config or name, checkpoint=path, **{**options, **overrides}), golden
 
 
 def detector_agreement(name: str, tmp_path: Path, **overrides) -> Agreement:
     """Run a detector end to end on the golden's frames."""
     model, golden = load_filled(name, tmp_path, **overrides)
-    index = golden["meta"]["frames"]
-    return compare(golden, {f: model.predict([frames()[f]])[0] for f in index})
+    found = {}
+    for frame in golden["meta"]["frames"]:
+        given = golden.get(f"f{frame}_proposals")  # (n, 5), Fast R-CNN's input
+        options = {} if given is None else {"proposals": [Instances(boxes=torch.from_numpy(given[:, :4]))]}
+        found[frame] = model.predict([frames()[frame]], **options)[0]
+    return compare(golden, found)

@@ -26,6 +26,7 @@ class DeltaCoder:
         means, stds: codes are normalised with these, in the order x y w h.
         clip_ratio: no side grows or shrinks by more than 1 / `clip_ratio` when decoding.
         clip_center: the largest move of a centre, in pixels; None for no bound.
+        clip_border: decoded boxes end at the border of the image that `decode` is told.
     """
 
     margin = 0  # boxes are clipped to this much less than the size of the image
@@ -37,10 +38,11 @@ class DeltaCoder:
         *,
         clip_ratio: float = 16 / 1000,
         clip_center: float | None = None,
+        clip_border: bool = True,
     ) -> None:
         self.means, self.stds = tuple(means), tuple(stds)
         self.largest_log_ratio = abs(math.log(clip_ratio))
-        self.clip_center = clip_center
+        self.clip_center, self.clip_border = clip_center, clip_border
 
     def encode(self, priors: Tensor, boxes: Tensor) -> Tensor:
         """Codes (..., 4) of boxes (..., 4) xyxy relative to priors (..., 4) xyxy."""

@@ -6,22 +6,42 @@ from typing import Literal
 
 from torch import nn
 
-NormKind = Literal["bn", "syncbn", "gn"]
+NormKind = Literal["bn", "syncbn", "gn", "frozen"]
+
+
+class FrozenBatchNorm2d(nn.BatchNorm2d):
+    """A batch norm that never learns nor counts, as Detectron2's and DETR's backbones have it."""
+
+    num_batches_tracked: None
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        del self.num_batches_tracked
+        self.num_batches_tracked = None
+        self.requires_grad_(False)
+        self.eval()
+
+    def train(self, mode: bool = True) -> FrozenBatchNorm2d:
+        return super().train(False)
 
 
 def make_norm(kind: NormKind, channels: int, groups: int = 32) -> nn.Module:
-    """Batch, synchronised batch or group normalisation over `channels`.
+    """Batch, synchronised batch, group or frozen batch normalisation over `channels`.
 
     Raises:
         ValueError: an unknown kind.
     """
     if kind == "bn":
         return nn.BatchNorm2d(channels)
+    if kind == "frozen_bn":
+        return nn.BatchNorm2d(channels).requires_grad_(False)
     if kind == "syncbn":
         return nn.SyncBatchNorm(channels)
     if kind == "gn":
         return nn.GroupNorm(groups, channels)
-    raise ValueError(f"unknown norm '{kind}': expected bn, syncbn or gn")
+    if kind == "frozen":
+        return FrozenBatchNorm2d(channels)
+    raise ValueError(f"unknown norm '{kind}': expected bn, syncbn, gn or frozen")
 
 
 def freeze(module: nn.Module) -> None:

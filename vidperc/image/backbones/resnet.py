@@ -164,13 +164,8 @@ class ResNet(nn.Module):
             self.stage_names.append(f"layer{stage + 1}")
             if stage in self.out_indices:
                 self.out_channels.append(channels)
-        self._initialise()
+        initialise(self)
         self.train()
-
-    def _initialise(self) -> None:
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d) and module.bias is None:
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
@@ -220,3 +215,53 @@ def make_stage(
         for _ in range(blocks - 1)
     ]
     return nn.Sequential(first, *rest)
+
+
+class ResNetStage(nn.Module):
+    """One stage of a ResNet alone, as the second stage of C4 detectors applies to each region.
+
+    Args:
+        stage: 0 to 3; the tensors are named as this stage's in a whole network.
+    """
+
+    def __init__(
+        self,
+        depth: int = 50,
+        stage: int = 3,
+        *,
+        stride: int = 2,
+        dilation: int = 1,
+        style: Style = "pytorch",
+        norm: NormKind = "bn",
+        norm_eval: bool = True,
+        base_channels: int = 64,
+    ) -> None:
+        super().__init__()
+        block = BasicBlock if depth < 50 else Bottleneck
+        width = base_channels * 2**stage
+        self.name, self.norm_eval = f"layer{stage + 1}", norm_eval
+        in_channels = width // 2 * block.expansion if stage else base_channels
+        layer = make_stage(
+            block, in_channels, width, BLOCKS[depth][stage], stride, dilation, norm=norm, style=style
+        )  # fmt: skip
+        self.add_module(self.name, layer)
+        initialise(self)
+        self.train()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (B, D, H, W) to those of the stage."""
+        result: Tensor = getattr(self, self.name)(x)
+        return result
+
+    def train(self, mode: bool = True) -> ResNetStage:
+        super().train(mode)
+        if mode and self.norm_eval:
+            freeze_statistics(self)
+        return self
+
+
+def initialise(module: nn.Module) -> None:
+    """Convolutions that a ReLU follows (https://arxiv.org/abs/1502.01852)."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d) and part.bias is None:
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")

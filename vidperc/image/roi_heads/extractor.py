@@ -20,6 +20,7 @@ class RoIExtractor:
         sampling_ratio: sampled points per bin and axis; 0 takes as many as there are pixels.
         finest_scale: regions with a side below twice this go to the finest level, then every doubling
             to the next (FPN, https://arxiv.org/abs/1612.03144, equation 1).
+        aligned: pixels' values are those at their centres; False as before 2020, at their upper left corners.
     """
 
     def __init__(
@@ -29,9 +30,10 @@ class RoIExtractor:
         *,
         sampling_ratio: int = 0,
         finest_scale: float = 56.0,
+        aligned: bool = True,
     ) -> None:
         self.output_size, self.strides = output_size, tuple(strides)
-        self.sampling_ratio, self.finest_scale = sampling_ratio, finest_scale
+        self.sampling_ratio, self.finest_scale, self.aligned = sampling_ratio, finest_scale, aligned
 
     def __call__(self, features: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:
         """Features (P, D, output_size, output_size) of the boxes (P_b, 4) of each image, in their order."""

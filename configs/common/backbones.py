@@ -1,0 +1,79 @@
+"""Edits of an experiment that exchange its ResNet; each gives the same config back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fiddle as fdl
+
+from vidperc.engine.optim import SGD
+
+from .models import caffe_preprocessor, deformable, modulated_deformable, preprocessor
+from .schedules import schedule_6x
+
+
+def with_depth(config: fdl.Config, depth: int) -> fdl.Config:
+    """A ResNet of another depth."""
+    config.model.backbone.depth = depth
+    return config
+
+
+def with_caffe(config: fdl.Config, depth: int = 50) -> fdl.Config:
+    """Detectron2's caffe-style ResNet, whose batch norms do not learn."""
+    backbone, scale = config.model.backbone, config.model.preprocessor.test_scale
+    backbone.depth, backbone.style, backbone.norm = depth, "caffe", "frozen_bn"
+    config.model.preprocessor = caffe_preprocessor(scale)
+    return config
+
+
+def with_resnext(config: fdl.Config, depth: int = 101, groups: int = 32, width_per_group: int = 4) -> fdl.Config:
+    """A ResNeXt, 101-32x4d by default."""
+    backbone = config.model.backbone
+    backbone.depth, backbone.groups, backbone.width_per_group = depth, groups, width_per_group
+    return config
+
+
+def with_resnext_32x8d(config: fdl.Config) -> fdl.Config:
+    """The ResNeXt-101-32x8d of Detectron2: BGR, batch norms do not learn."""
+    with_resnext(config, 101, 32, 8).model.backbone.norm = "frozen_bn"
+    config.model.preprocessor = preprocessor(
+        config.model.preprocessor.test_scale, bgr=True, mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395)
+    )
+    return config
+
+
+def with_dconv(config: fdl.Config) -> fdl.Config:
+    """Deformable convolutions in C3 to C5."""
+    config.model.backbone.conv_stages = deformable()
+    return config
+
+
+def with_mdconv(config: fdl.Config, deform_groups: int = 1) -> fdl.Config:
+    """Modulated deformable convolutions in C3 to C5."""
+    config.model.backbone.conv_stages = modulated_deformable(deform_groups=deform_groups)
+    return config
+
+
+def with_syncbn(config: fdl.Config) -> fdl.Config:
+    """Batch norms of the backbone learn their statistics over all processes."""
+    config.model.backbone.norm, config.model.backbone.norm_eval = "syncbn", False
+    return config
+
+
+def with_gn(config: fdl.Config) -> fdl.Config:
+    """Group normalisation everywhere, and a box head of four convolutions and one hidden layer."""
+    model = config.model
+    model.backbone.norm = model.neck.norm = "gn"
+    box_head: Any = model.roi_head.box_head
+    box_head.norm, box_head.convs, box_head.fcs = "gn", 4, 1
+    if "mask" in fdl.ordered_arguments(model.roi_head):
+        for head in model.roi_head.mask.heads:
+            head.norm = "gn"
+    return config
+
+
+def with_scratch(config: fdl.Config) -> fdl.Config:
+    """Group normalisation and nothing pretrained, so that all of it learns, and long."""
+    with_gn(config).model.backbone.frozen_stages = -1
+    config.schedule = schedule_6x(warmup_ratio=0.1, optimizer=fdl.Config(SGD, norm_decay=0.0))
+    return config

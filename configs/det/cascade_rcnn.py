@@ -1,0 +1,57 @@
+"""Cascade R-CNN (https://arxiv.org/abs/1712.00726)."""
+
+from __future__ import annotations
+
+import fiddle as fdl
+
+from ..common.backbones import with_caffe, with_dconv, with_depth, with_resnext
+from ..common.schedules import schedule_20e
+from ..common.two_stage import cascade_rcnn, experiment
+
+
+def cascade_rcnn_r50_caffe_fpn_1x_coco() -> fdl.Config:
+    return with_caffe(experiment(cascade_rcnn()))
+
+
+def cascade_rcnn_r50_fpn_1x_coco() -> fdl.Config:
+    return experiment(cascade_rcnn())
+
+
+def cascade_rcnn_r50_fpn_20e_coco() -> fdl.Config:
+    return experiment(cascade_rcnn(), schedule_20e())
+
+
+def cascade_rcnn_r101_caffe_fpn_1x_coco() -> fdl.Config:
+    return with_caffe(experiment(cascade_rcnn()), 101)
+
+
+def cascade_rcnn_r101_fpn_1x_coco() -> fdl.Config:
+    return with_depth(experiment(cascade_rcnn()), 101)
+
+
+def cascade_rcnn_r101_fpn_20e_coco() -> fdl.Config:
+    return with_depth(experiment(cascade_rcnn(), schedule_20e()), 101)
+
+
+def cascade_rcnn_x101_32x4d_fpn_1x_coco() -> fdl.Config:
+    return with_resnext(experiment(cascade_rcnn()))
+
+
+def cascade_rcnn_x101_32x4d_fpn_20e_coco() -> fdl.Config:
+    return with_resnext(experiment(cascade_rcnn(), schedule_20e()))
+
+
+def cascade_rcnn_x101_64x4d_fpn_1x_coco() -> fdl.Config:
+    return with_resnext(experiment(cascade_rcnn()), 101, 64, 4)
+
+
+def cascade_rcnn_x101_64x4d_fpn_20e_coco() -> fdl.Config:
+    return with_resnext(experiment(cascade_rcnn(), schedule_20e()), 101, 64, 4)
+
+
+def cascade_rcnn_r50_fpn_dconv_c3_c5_1x_coco() -> fdl.Config:
+    return with_dconv(experiment(cascade_rcnn()))
+
+
+def cascade_rcnn_r101_fpn_dconv_c3_c5_1x_coco() -> fdl.Config:
+    return with_dconv(with_depth(experiment(cascade_rcnn()), 101))
