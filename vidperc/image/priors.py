@@ -128,7 +128,8 @@ class GridPoints:
     """
 
     def __init__(self, strides: Sequence[float], offset: float = 0.5) -> None:
-        self.strides, self.offset, self.count = tuple(strides), offset, 1
+        self.strides, self.offset = tuple(strides), offset
+        self.counts, self.count = [1] * len(self.strides), 1
 
     def __call__(self, sizes: Sizes, device: torch.device | str = "cpu") -> list[Tensor]:
         """The points of each level; `sizes` are (H, W), finest first."""

@@ -70,3 +70,20 @@ class ModulatedDeformConv(DeformConv):
     def forward(self, x: Tensor) -> Tensor:
         offset_y, offset_x, mask = self.conv_offset(x).chunk(3, dim=1)
         return self.sample(x, torch.cat((offset_y, offset_x), dim=1), mask.sigmoid())
+
+
+class OffsetConv(nn.Module):
+    """A deformable convolution without bias at offsets that the caller brings.
+
+    Tensors: `weight` (out, in, k, k).
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int = 3, *, padding: int = 1) -> None:
+        super().__init__()
+        self.padding = padding
+        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel_size, kernel_size))
+        nn.init.normal_(self.weight, std=0.01)
+
+    def forward(self, x: Tensor, offset: Tensor) -> Tensor:
+        """Convolve x (B, C, H, W) at offsets (B, 2 * groups * k * k, H, W), in y, x order."""
+        return deform_conv2d(x.float(), offset.float(), self.weight.float(), padding=self.padding).to(x.dtype)

@@ -4,7 +4,9 @@ An assigner is called with `(priors, targets, predictions=None)` and gives `(A,)
 target, `BACKGROUND` or `IGNORED`. Rows of `targets` whose `ignored` is true are never assigned.
 """
 
+from .atss import ATSSAssigner
 from .common import BACKGROUND, IGNORED, Assigner
 from .max_iou import MaxIoUAssigner
+from .point_range import PointRangeAssigner
 
-__all__ = ["BACKGROUND", "IGNORED", "Assigner", "MaxIoUAssigner"]
+__all__ = ["BACKGROUND", "IGNORED", "ATSSAssigner", "Assigner", "MaxIoUAssigner", "PointRangeAssigner"]

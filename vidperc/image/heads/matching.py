@@ -53,7 +53,7 @@ def match(assigner: Assigner, outputs: DenseOutputs, images: ImageList, targets:
 
 def join(assigned: Tensor, priors: Tensor, targets: list[Instances]) -> Matches:
     """Assigned targets (B, A) of each image as `Matches`."""
-    batch, count = assigned.shape
+    count = assigned.shape[1]
     starts = torch.tensor([0, *[len(t) for t in targets][:-1]], device=assigned.device).cumsum(0)
     boxes = torch.cat([t.boxes for t in targets])
     classes = torch.cat([require_labels(t) for t in targets])

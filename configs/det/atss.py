@@ -1,0 +1,64 @@
+"""ATSS (https://arxiv.org/abs/1912.02424)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import fiddle as fdl
+
+from vidperc.image.assigners import ATSSAssigner
+from vidperc.image.box_coders import DeltaCoder
+from vidperc.image.heads.atss import ATSSCriterion, ATSSPredictor
+from vidperc.image.heads.dense import DenseHead
+from vidperc.image.heads.dense_postprocess import DensePostprocessor
+
+from ..common.classes import bdd100k_classes
+from ..common.dense import one_anchor, sgd, single_stage
+from ..common.models import preprocessor, resnet
+from ..common.schedules import schedule_1x, schedule_3x
+
+
+def atss_coder() -> fdl.Config:
+    return fdl.Config(DeltaCoder, stds=(0.1, 0.1, 0.2, 0.2))
+
+
+def atss_head(classes: int = 80) -> fdl.Config:
+    """The head with one anchor per location and centerness."""
+    return fdl.Config(
+        DenseHead,
+        predictor=fdl.Config(ATSSPredictor, classes=classes),
+        priors=one_anchor(),
+        criterion=fdl.Config(ATSSCriterion, assigner=fdl.Config(ATSSAssigner), coder=atss_coder()),
+        postprocessor=fdl.Config(DensePostprocessor, coder=atss_coder(), iou_threshold=0.6),
+    )
+
+
+def atss_r50_fpn_1x_coco() -> fdl.Config:
+    return single_stage(atss_head())
+
+
+def atss_r101_fpn_1x_coco() -> fdl.Config:
+    return single_stage(atss_head(), backbone=resnet(101))
+
+
+def _bdd100k(schedule: Any, depth: int = 50) -> fdl.Config:
+    classes = bdd100k_classes()
+    return single_stage(
+        atss_head(len(classes)),
+        backbone=resnet(depth),
+        preprocess=preprocessor((1280, 720)),
+        classes=classes,
+        schedule=schedule(optimizer=sgd()),
+    )
+
+
+def atss_r50_fpn_1x_det_bdd100k() -> fdl.Config:
+    return _bdd100k(schedule_1x)
+
+
+def atss_r50_fpn_3x_det_bdd100k() -> fdl.Config:
+    return _bdd100k(schedule_3x)
+
+
+def atss_r101_fpn_3x_det_bdd100k() -> fdl.Config:
+    return _bdd100k(schedule_3x, 101)
