@@ -111,7 +111,7 @@ def draw_masks(canvas: np.ndarray, masks: np.ndarray, colors: Sequence[Color], o
         tint[:] = color
         cv2.copyTo(cv2.addWeighted(window, 1 - opacity, tint, opacity, 0), part, window)
         outlines, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        cv2.drawContours(canvas, outlines, -1, color, 1, cv2.LINE_AA, offset=(left, top))
+        cv2.drawContours(canvas, outlines, -1, color, 1, cv2.LINE_8, offset=(left, top))
 
 
 def draw_trails(canvas: np.ndarray, trails: Trails) -> None:

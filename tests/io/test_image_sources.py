@@ -98,7 +98,7 @@ def test_arrays() -> None:
         assert video[3].time == pytest.approx(0.6)
     assert len(Video(frames[0])) == 1
     assert len(Video(AnyVideo.from_frames(frames))) == 5
-    with pytest.raises(ValueError, match="frame 0.*uint8"):
+    with pytest.raises(ValueError, match=r"frame 0.*uint8"):
         Video(frames.astype(np.float32))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -59,7 +60,7 @@ def test_a_live_iterator_is_not_read_ahead() -> None:
 
 
 def test_bad_frame_of_an_iterator() -> None:
-    with pytest.raises(ValueError, match="frame 1.*uint8"):
+    with pytest.raises(ValueError, match=r"frame 1.*uint8"):
         list(Video(iter([picture(0), np.zeros((4, 4), np.uint8)])))
 
 
@@ -109,10 +110,8 @@ class Server:
                     self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 broken, server.left = server.left > 0, server.left - 1
-                try:
+                with contextlib.suppress(OSError):
                     self.wfile.write(content[: len(content) // 2] if broken else content)
-                except OSError:
-                    pass
 
             def log_message(self, *_: object) -> None:
                 """Quiet."""

@@ -110,17 +110,19 @@ def stream_frames(
     """Frames of an rtsp:// or http:// stream, through reconnections.
 
     Index and time go on over a reconnection: a live stream's time by the clock on the wall, while a
-    file served over http goes on behind its last frame, and ends where it ends.
+    file served over http goes on behind its last frame. Over http a stream may end; over rtsp an
+    end is a broken connection.
 
     Raises:
         VideoError: the stream cannot be opened (any more).
     """
     began, index, failures, last_time = time.monotonic(), 0, 0, -1.0
+    is_rtsp = url.lower().startswith("rtsp")
     while True:
         problem = "the stream ended"
         try:
             with _connect(url, reconnect.timeout) as container:
-                is_file = container.duration is not None and not url.lower().startswith("rtsp")
+                is_file = not is_rtsp and (container.size or 0) > 0
                 offset = 0.0 if is_file or index == 0 else max(time.monotonic() - began, last_time)
                 for seconds, rgb in _pictures(container):
                     if is_file and seconds <= last_time:
@@ -128,7 +130,7 @@ def stream_frames(
                     last_time = max(offset + seconds, last_time)
                     yield Frame.from_array(rgb, index, last_time)
                     index, failures = index + 1, 0
-                if is_file:
+                if not is_rtsp:
                     return
         except (av.FFmpegError, OSError) as error:
             problem = reason(error)

@@ -68,8 +68,8 @@ class MotTable:
 
     def _split(self, instances: Instances) -> dict[int, Instances]:
         frames, starts = np.unique(self.frames, return_index=True)
-        ends = [*starts[1:].tolist(), len(self)]
-        return {int(frame): instances[int(start) : end] for frame, start, end in zip(frames, starts, ends, strict=True)}
+        bounds = [*starts.tolist(), len(self)]
+        return {int(frame): instances[bounds[row] : bounds[row + 1]] for row, frame in enumerate(frames)}
 
 
 def read_mot(path: str | Path) -> MotTable:

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import cast
 
 import av
 import cv2
 import numpy as np
 from av.video.reformatter import Colorspace, VideoReformatter
+from av.video.stream import VideoStream
 
 from ..structures import Frame
 from .decoder import ONE_THREAD, reason
@@ -20,6 +22,7 @@ from .errors import VideoError, VideoWarning
 CLOCK = 90_000  # ticks per second of the written time stamps, as MPEG does
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 DEFAULT_FPS = 25.0
+H264_ENCODER = "libx264"
 
 
 class VideoWriter:
@@ -96,7 +99,7 @@ class VideoWriter:
 
     def _open(self) -> _H264 | _Mpeg4:
         height, width = (side + side % 2 for side in self._size)
-        if "libx264" in av.codecs_available:
+        if H264_ENCODER in av.codecs_available:
             kind = FORMATS[self.path.suffix.lower()]
             return _H264(self._partial, kind, (height, width), self.fps, self._options)
         text = f"{self.path}: no H.264 encoder here, writing MPEG-4 (mp4v) at {self.fps:g} frames/s instead"
@@ -115,7 +118,8 @@ class _H264:
     def __init__(self, path: Path, kind: str, size: tuple[int, int], fps: float, options: Mapping[str, str]) -> None:
         moov_first = {"movflags": "+faststart"} if kind in ("mp4", "mov") else {}
         self._container = av.open(str(path), "w", format=kind, options=moov_first)
-        self._stream = self._container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+        stream = self._container.add_stream(H264_ENCODER, rate=Fraction(fps).limit_denominator(1001))
+        self._stream = cast(VideoStream, stream)
         self._stream.height, self._stream.width = size
         self._stream.pix_fmt, self._stream.options = "yuv420p", dict(options)
         self._stream.codec_context.time_base = self._stream.time_base = Fraction(1, CLOCK)
