@@ -191,7 +191,7 @@ def test_failure_too_late_to_start_again():
 
 
 def eao_by_definition(sequences, low, high):
-    """Expected average overlap from lists of (overlaps after the start, failed), sequence by sequence, in plain loops."""
+    """Expected average overlap from lists of (overlaps after the start, failed), in plain loops."""
     values = []
     for length in range(low, high + 1):
         means = []

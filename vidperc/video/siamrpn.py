@@ -143,6 +143,15 @@ class SiamRPN(SequenceModel):
         for image, target, box, score in zip(images, targets, boxes.split(counts), scores.split(counts)):
             target.boxes, target.scores = self._clip(box, image), score
 
+    def look(self, image: Tensor, targets: SiamRPNTargets, boxes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The network's output where `boxes` (N, 4) are, whatever the objects' own: logits, codes and scales (N,)."""
+        sides = self._context_sides(boxes[:, 2:])
+        crops = self._crop(
+            image, boxes[:, :2], self._search_sides(sides), targets.colours[: len(boxes)], self.search_size
+        )
+        logits, codes = self.search(targets.kernels[slice(len(boxes))], crops)
+        return logits, codes, self.template_size / sides
+
     def _locate(self, kernels: TemplateKernels, crops: Tensor, boxes: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
         """New boxes (N, 4) and scores (N,) of the objects, from their search crops; not yet clipped."""
         parts = []
