@@ -16,6 +16,7 @@ from vidperc.video.byte_track import EagerByteTrack
 from vidperc.video.deep_sort import EagerDeepSORT
 from vidperc.video.eager_oc_sort import EagerOCSORT
 from vidperc.video.sort import EagerSORT
+from vidperc.video.tracktor import TracktorTracker
 
 HERE = Path(__file__).parent / "goldens"
 
@@ -65,3 +66,49 @@ def test_tracker(name):
     state, names = tracker.init_state(), {}
     for k in meta["frames"]:
         check(arrays, k, tracker.update(detections(arrays, k), state), names)
+
+
+def overlaps(a, b):
+    size = np.clip(np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2]), 0, None)
+    areas = [np.prod(x[:, 2:] - x[:, :2], 1) for x in (a, b)]
+    common = size.prod(2)
+    return common / (areas[0][:, None] + areas[1] - common)
+
+
+class RecordedNetworks:
+    """What the recording had in place of networks: answers from the detection that overlaps a box most."""
+
+    def __init__(self, arrays, k, reid):
+        self.found = [arrays[f"f{k}_in_{name}"] for name in ("boxes", "scores", "embeddings")]
+        self.reid = reid
+
+    def nearest(self, boxes):
+        overlap = overlaps(np.asarray(boxes, np.float32), self.found[0])
+        return overlap.argmax(1), overlap.max(1)
+
+    def regress(self, boxes, labels):
+        boxes, (nearest, overlap) = np.array(boxes, np.float32), self.nearest(boxes)
+        scores = np.where(overlap >= 0.3, self.found[1][nearest], np.float32(0.1))
+        return np.where(overlap[:, None] >= 0.3, self.found[0][nearest], boxes), scores
+
+    def embed(self, boxes):
+        if not self.reid:
+            return None
+        nearest, overlap = self.nearest(np.asarray(boxes).reshape(-1, 4))
+        return np.where(overlap[:, None] > 0, self.found[2][nearest], 0.0)
+
+
+TRACKTORS = {
+    "tracktor": (TracktorTracker(), True),
+    "tracktor_noreid": (TracktorTracker(), False),
+}
+
+
+@pytest.mark.parametrize("name", TRACKTORS)
+def test_tracktor(name):
+    arrays, meta = golden(name)
+    tracker, reid = TRACKTORS[name]
+    state, names = tracker.init_state(), {}
+    for k in meta["frames"]:
+        tracks = tracker.update(detections(arrays, k), state, RecordedNetworks(arrays, k, reid))
+        check(arrays, k, tracks, names)

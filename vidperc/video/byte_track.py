@@ -151,24 +151,9 @@ class ByteTrack(Tracker):
             kept = (tracks.silent <= self.max_age) & (tracks.confirmed | ~lost)
             rows = kept.nonzero()[0]
             tracks = join_rows(tracks, rows, fresh) if len(fresh) else take_rows(tracks, rows)
-            return self._without_duplicates(tracks)
+            double = has_duplicate(FILTER.boxes(tracks.filter), tracks.silent, tracks.age, self.duplicate)
+            return take_rows(tracks, (~double).nonzero()[0]) if np.count_nonzero(double) else tracks
         return join_rows(tracks, None, fresh) if len(fresh) else tracks
-
-    def _without_duplicates(self, tracks: ByteTracks) -> ByteTracks:
-        lost = tracks.silent > 0.0
-        there, gone = (~lost).nonzero()[0], lost.nonzero()[0]
-        if not len(there) or not len(gone):
-            return tracks
-        boxes = FILTER.boxes(tracks.filter)
-        overlap = iou_matrix(boxes.take(there, 0), boxes.take(gone, 0))
-        p, q = (overlap > self.duplicate).nonzero()
-        if not len(p):
-            return tracks
-        there, gone = there[p], gone[q]
-        lost_is_younger = tracks.age[there] > tracks.age[gone] - tracks.silent[gone]
-        kept = np.ones(len(tracks), bool)
-        kept[np.where(lost_is_younger, gone, there)] = False
-        return take_rows(tracks, kept.nonzero()[0])
 
 
 class EagerByteTrack(Tracker):
@@ -219,6 +204,21 @@ class EagerByteTrack(Tracker):
         return out
 
     alive = ByteTrack.alive
+
+
+def has_duplicate(boxes: Floats, silent: Floats, age: Floats, threshold: float) -> Bools:
+    """Which of the tracks (N,) overlap another one by more than `threshold` and are the younger of the two.
+
+    Only pairs of a track seen in this frame and a lost one count; a track's age ends with its last detection.
+    """
+    lost = silent > 0.0
+    there, gone = (~lost).nonzero()[0], lost.nonzero()[0]
+    out = np.zeros(len(boxes), bool)
+    p, q = (iou_matrix(boxes.take(there, 0), boxes.take(gone, 0)) > threshold).nonzero()
+    if len(p):
+        there, gone = there[p], gone[q]
+        out[np.where(age[there] > age[gone] - silent[gone], gone, there)] = True
+    return out
 
 
 def predict(tracks: ByteTracks, dt: float, only_confirmed: bool = False) -> ByteTracks:

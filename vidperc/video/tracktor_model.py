@@ -1,0 +1,131 @@
+"""Tracktor as a sequence model: a two-stage detector, the tracks, and optionally appearance and camera motion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..image.roi_heads.box_head import codes_of_labels
+from ..image.roi_heads.roi_head import RoIHead
+from ..image.two_stage import RCNN, scale_factors
+from ..sequence import SequenceModel
+from ..structures import Frame, ImageList, Instances, Video
+from .association import Floats, Ints
+from .camera_motion import CameraMotion, CameraMotionState
+from .tracking import Embedder
+from .tracktor import TracktorTracker, TracktorTrackerState
+
+
+@dataclass(slots=True)
+class TracktorState:
+    """State of `Tracktor`: its tracks and what its camera motion remembers."""
+
+    tracks: TracktorTrackerState
+    camera: CameraMotionState
+
+
+class Tracktor(SequenceModel):
+    """Tracktor, with `reid` and `camera` Tracktor++ (Bergmann et al. 2019).
+
+    Args:
+        detector: finds new objects and, by its second stage, moves the tracks onto theirs.
+        tracker: the rules.
+        reid: revives lost tracks by appearance.
+        camera: moves the tracks along with the camera before they are regressed; the paper's is ECC.
+    """
+
+    def __init__(
+        self,
+        *,
+        detector: RCNN,
+        tracker: TracktorTracker,
+        reid: Embedder | None = None,
+        camera: CameraMotion | None = None,
+    ) -> None:
+        super().__init__()
+        if not isinstance(detector.roi_head, RoIHead):
+            raise TypeError(f"Tracktor needs a detector of one second stage, got {type(detector.roi_head).__name__}")
+        self.detector, self.tracker, self.reid, self.camera = detector, tracker, reid, camera
+
+    def init_state(self, video: Video | None = None) -> TracktorState:
+        return TracktorState(self.tracker.init_state(), CameraMotionState())
+
+    def step(self, frame: Frame, state: TracktorState) -> Instances:
+        return self.step_batch([frame], [state])[0]
+
+    def step_batch(self, frames: Sequence[Frame], states: Sequence[TracktorState]) -> list[Instances]:
+        images = self.detector.preprocessor([frame.image for frame in frames], self.device)
+        features = self.detector.extract_features(images)
+        found = self.find(features, images, frames)
+        return [
+            self.tracker.update(
+                detections,
+                state.tracks,
+                DetectorNetworks(self.detector, features, images, i, frame, self.reid),
+                warp=None if self.camera is None else self.camera.estimate(frame, state.camera, None),
+            )
+            for i, (frame, detections, state) in enumerate(zip(frames, found, states, strict=True))
+        ]
+
+    def find(self, features: list[Tensor], images: ImageList, frames: Sequence[Frame]) -> list[Instances]:
+        """The detections of the frames, from which tracks start."""
+        return self.detector.detect(features, images)
+
+
+class PublicTracktor(Tracktor):
+    """Tracktor on public detections: the detector's second stage judges `frame.detections` instead of proposals."""
+
+    def find(self, features: list[Tensor], images: ImageList, frames: Sequence[Frame]) -> list[Instances]:
+        proposals = [
+            Instances(boxes=(frame.detections or Instances.empty()).boxes.to(self.device) * scale)
+            for frame, scale in zip(frames, scale_factors(images, self.device))
+        ]
+        return self.detector.detect(features, images, proposals)
+
+
+class DetectorNetworks:
+    """`FrameNetworks` of one image of a batch whose features are there already."""
+
+    def __init__(
+        self,
+        detector: RCNN,
+        features: list[Tensor],
+        images: ImageList,
+        image: int,
+        frame: Frame,
+        reid: Embedder | None,
+    ) -> None:
+        self.detector, self.features, self.images, self.image = detector, features, images, image
+        self.frame, self.reid = frame, reid
+
+    def regress(self, boxes: Floats, labels: Ints) -> tuple[NDArray, NDArray]:
+        """Boxes (N, 4) refined, of the classes that the tracks have, and their scores (N,)."""
+        device = self.features[0].device
+        head = self.detector.roi_head
+        assert isinstance(head, RoIHead)
+        regions = self._regions(boxes, device)
+        outputs = head.box_head(head.roi_features(self.features, regions))
+        classes = torch.from_numpy(labels).to(device)
+        codes = codes_of_labels(outputs.codes, classes)
+        refined = head.postprocessor.decode(regions[self.image].boxes, codes, self.images, self.image, head.coder)
+        scores = outputs.logits.softmax(-1).gather(1, classes[:, None])[:, 0]
+        return refined.double().cpu().numpy(), scores.double().cpu().numpy()
+
+    def embed(self, boxes: Floats) -> NDArray | None:
+        """The appearances (N, D) of boxes, None without a re-identification network."""
+        if self.reid is None:
+            return None
+        detections = Instances(boxes=torch.from_numpy(boxes.astype(np.float32)))
+        return self.reid.embed([self.frame], [detections])[0].double().cpu().numpy()
+
+    def _regions(self, boxes: Floats, device: torch.device) -> list[Instances]:
+        """The boxes as this image's regions in pixels of the batch, none for the other images."""
+        regions = [Instances(boxes=torch.zeros(0, 4, device=device)) for _ in range(len(self.images))]
+        own = torch.from_numpy(boxes.astype(np.float32)).to(device)
+        regions[self.image] = Instances(boxes=own * scale_factors(self.images, device)[self.image])
+        return regions
