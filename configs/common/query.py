@@ -1,0 +1,55 @@
+"""What configs of query detectors share."""
+
+from __future__ import annotations
+
+import fiddle as fdl
+
+from vidperc.checkpoint.keys import KeyRules
+from vidperc.engine.experiment import Experiment
+from vidperc.image.single_stage import SingleStageDetector
+
+from .classes import coco_classes
+from .models import common_keys, preprocessor, resnet
+
+
+def query_detector(
+    head: fdl.Config,
+    *,
+    backbone: fdl.Config | None = None,
+    neck: fdl.Config | None = None,
+    preprocess: fdl.Config | None = None,
+    classes: tuple[str, ...] | None = None,
+    schedule: fdl.Config,
+    keys: KeyRules,
+) -> fdl.Config:
+    """A detector on a ResNet-50 whose batch norms do not learn, on COCO, where nothing else is said."""
+    model = fdl.Config(
+        SingleStageDetector,
+        preprocessor=preprocess or preprocessor(pad_divisor=1),
+        backbone=backbone or resnet(norm="frozen_bn"),
+        neck=neck,
+        head=head,
+    )
+    return fdl.Config(
+        Experiment,
+        task="det",
+        model=model,
+        classes=classes or coco_classes(),
+        published_keys=(*keys, *common_keys()),
+        schedule=schedule,
+    )
+
+
+def transformer_keys() -> KeyRules:
+    """Published names of transformers' layers, of which the decoder's norms are each method's business."""
+    return (
+        (r"^bbox_head\.transformer\.", "head.predictor."),
+        (r"^bbox_head\.", "head.predictor."),
+        (r"\.(encoder\.layers\.\d+)\.attentions\.0\.(attn\.)?", r".\1.self_attn."),
+        (r"\.(decoder\.layers\.\d+)\.attentions\.0\.attn\.", r".\1.self_attn."),
+        (r"\.(decoder\.layers\.\d+)\.attentions\.1\.(attn\.)?", r".\1.cross_attn."),
+        (r"\.ffns\.0\.layers\.0\.0\.", ".linear1."),
+        (r"\.ffns\.0\.layers\.1\.", ".linear2."),
+        (r"\.(encoder\.layers\.\d+)\.norms\.0\.", r".\1.norm1."),
+        (r"\.(encoder\.layers\.\d+)\.norms\.1\.", r".\1.norm2."),
+    )
