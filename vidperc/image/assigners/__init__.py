@@ -7,6 +7,15 @@ target, `BACKGROUND` or `IGNORED`. Rows of `targets` whose `ignored` is true are
 from .atss import ATSSAssigner
 from .common import BACKGROUND, IGNORED, Assigner
 from .max_iou import MaxIoUAssigner
+from .nearest_point import NearestPointAssigner
 from .point_range import PointRangeAssigner
 
-__all__ = ["BACKGROUND", "IGNORED", "ATSSAssigner", "Assigner", "MaxIoUAssigner", "PointRangeAssigner"]
+__all__ = [
+    "BACKGROUND",
+    "IGNORED",
+    "ATSSAssigner",
+    "Assigner",
+    "MaxIoUAssigner",
+    "NearestPointAssigner",
+    "PointRangeAssigner",
+]

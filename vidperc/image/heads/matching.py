@@ -40,10 +40,21 @@ class Matches:
         return (loss * keep.view(-1, *[1] * (loss.ndim - 1))).sum()
 
 
-def match(assigner: Assigner, outputs: DenseOutputs, images: ImageList, targets: list[Instances]) -> Matches:
-    """Assign the priors of each image and join the outcome."""
+def match(
+    assigner: Assigner,
+    outputs: DenseOutputs,
+    images: ImageList,
+    targets: list[Instances],
+    boxes: Tensor | None = None,
+) -> Matches:
+    """Assign the priors of each image and join the outcome.
+
+    Args:
+        boxes: (B, A, 4) what is assigned in their place, where that differs from image to image.
+    """
     with torch.no_grad():
-        assigned = [assigner(outputs.priors, t, outputs.image(i)) for i, t in enumerate(targets)]
+        priors = [outputs.priors] * len(targets) if boxes is None else list(boxes.detach())
+        assigned = [assigner(p, t, outputs.image(i)) for i, (p, t) in enumerate(zip(priors, targets))]
         assigned = [
             torch.where((a == BACKGROUND) & outside(outputs.priors, size), IGNORED, a)
             for a, size in zip(assigned, images.sizes)

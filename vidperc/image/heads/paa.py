@@ -182,7 +182,9 @@ class PAAPostprocessor(DensePostprocessor):
         return found.replace(boxes=voted_boxes(found, boxes, scores, self.score_threshold))
 
 
-def voted_boxes(found: Instances, boxes: Tensor, scores: Tensor, score_threshold: float, width: float = 0.025) -> Tensor:
+def voted_boxes(
+    found: Instances, boxes: Tensor, scores: Tensor, score_threshold: float, width: float = 0.025
+) -> Tensor:
     """Boxes of detections, each the mean of the candidates of its class around it, by score and IoU.
 
     Args:
@@ -199,5 +201,3 @@ def voted_boxes(found: Instances, boxes: Tensor, scores: Tensor, score_threshold
         weight = torch.exp(-((1 - iou) ** 2) / width) * scores[voter, label] * (iou > 0.01)
         voted[member] = weight @ boxes[voter] / weight.sum(1, keepdim=True)
     return voted
-
-
