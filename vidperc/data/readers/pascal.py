@@ -99,13 +99,19 @@ def _det_annotation(root: Path, name: str) -> Path:
     return own if own.is_file() else base / "train" / f"{name}.xml"
 
 
-def read_imagenet_vid(root: str | Path, split: str = "train", videos: Sequence[str] | None = None) -> list[VideoRecord]:
+def read_imagenet_vid(
+    root: str | Path,
+    split: str = "train",
+    videos: Sequence[str] | None = None,
+    classes: Mapping[str, str] = IMAGENET_VID,
+) -> list[VideoRecord]:
     """ImageNet VID's snippets, with track ids; every frame is annotated, some with no object.
 
     Args:
         root: the folder ILSVRC with Annotations/VID, Data/VID.
         split: train or val.
         videos: folders below the split, all that hold annotations by default.
+        classes: name in the files -> name of the class, in the order of the labels.
 
     Raises:
         FileNotFoundError: the folder, or a video.
@@ -113,7 +119,7 @@ def read_imagenet_vid(root: str | Path, split: str = "train", videos: Sequence[s
     base = require_folder(Path(root) / "Annotations" / "VID" / split, "a folder of XML files for each snippet")
     if videos is None:
         videos = sorted({str(path.parent.relative_to(base)) for path in base.rglob("*.xml")})
-    rules = _Rules(_labels(list(IMAGENET_VID)), Problems(str(base)))
+    rules = _Rules(_labels(list(classes)), Problems(str(base)))
     records = []
     for name in videos:
         files = sorted(require_folder(base / name, "XML files").glob("*.xml"))
@@ -122,7 +128,8 @@ def read_imagenet_vid(root: str | Path, split: str = "train", videos: Sequence[s
             continue
         parts = [_read_objects(file, rules) for file in files]
         pictures = [Path(root) / "Data" / "VID" / split / name / f"{file.stem}.JPEG" for file in files]
-        records.append(_record(name, pictures, parts[0][0], {i: part[1] for i, part in enumerate(parts)}))
+        instances = {index: part[1] for index, part in enumerate(parts)}
+        records.append(_record(name, pictures, parts[0][0], instances, classes))
     rules.problems.warn()
     return records
 
@@ -169,12 +176,15 @@ def _labels(names: Sequence[str]) -> dict[str, int]:
 
 
 def _record(
-    name: str, frames: Sequence[str | Path], size: tuple[int, int], instances: dict[int, Instances]
+    name: str,
+    frames: Sequence[str | Path],
+    size: tuple[int, int],
+    instances: dict[int, Instances],
+    classes: Mapping[str, str] = IMAGENET_VID,
 ) -> VideoRecord:
     return VideoRecord(
-        name, frames=list(frames), length=len(frames), size=size, instances=instances,
-        classes=tuple(IMAGENET_VID.values()),
-    )  # fmt: skip
+        name, frames=list(frames), length=len(frames), size=size, instances=instances, classes=tuple(classes.values())
+    )
 
 
 def _read_objects(path: Path, rules: _Rules) -> tuple[tuple[int, int], Instances]:
