@@ -30,7 +30,8 @@ class _Channel:
             while len(self.items) >= self.depth and not self.abandoned:
                 self.changed.wait()
             self.items.append(item)
-            self.changed.notify_all()
+            if len(self.items) == 1:
+                self.changed.notify()
             return not self.abandoned
 
     def finish(self, error: BaseException | None) -> None:
@@ -55,7 +56,9 @@ class _Channel:
                         raise self.error
                     return
                 item = self.items.popleft()
-                self.changed.notify_all()
+                # Wake the producer for half a queue of work, not for every item: switching threads costs.
+                if len(self.items) == self.depth // 2:
+                    self.changed.notify()
             yield item
 
 
