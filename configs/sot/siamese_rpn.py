@@ -70,19 +70,3 @@ def siamese_rpn_r50_fp16_20e_otb100() -> fdl.Config:
 
 def siamese_rpn_r50_fp16_20e_vot2018() -> fdl.Config:
     return siamese_rpn_r50_20e_vot2018()
-
-
-def tiny_siamese_rpn() -> fdl.Config:
-    """A network of 0.6 million parameters that learns synthetic videos within minutes on a CPU."""
-    model = fdl.Config(
-        SiamRPN,
-        backbone=fdl.Config(
-            SiameseResNet, depth=14, base_channels=16, out_indices=(1, 2), trained_stages=None
-        ),
-        neck=fdl.Config(ChannelReducer, in_channels=[128, 256], out_channels=48),
-        head=fdl.Config(SiameseRPNHead, in_channels=[48, 48], anchors=5, channels=48),
-        anchors=fdl.Config(AnchorGrid),
-        postprocessor=fdl.Config(Postprocessor, penalty=0.05, window_influence=0.3, size_rate=0.5),
-        criterion=fdl.Config(SiameseCriterion),
-    )
-    return fdl.Config(Experiment, task="sot", model=model, classes=("object",))
