@@ -55,8 +55,7 @@ class DensePostprocessor:
 
     def __call__(self, outputs: DenseOutputs, images: ImageList) -> list[Instances]:
         found = self.candidates(outputs)
-        boxes = self.coder.decode(outputs.priors[found.prior], outputs.codes[found.image, found.prior])
-        boxes = to_original(boxes, found.image, images, self.coder.margin)
+        boxes = self.boxes(outputs, found, images)
         scores = found.score
         if outputs.quality is not None:
             scores = scores * outputs.quality[found.image, found.prior].sigmoid()
@@ -69,6 +68,11 @@ class DensePostprocessor:
         threshold = torch.logit(torch.tensor(self.score_threshold, dtype=torch.float64)).item()
         image, prior, label, logit = best_pairs(outputs.logits, outputs.level_sizes, threshold, self.pre_nms)
         return Candidates(image, prior, label, logit.sigmoid())
+
+    def boxes(self, outputs: DenseOutputs, found: Candidates, images: ImageList) -> Tensor:
+        """The candidates' boxes (K, 4) in pixels of the originals."""
+        boxes = self.coder.decode(outputs.priors[found.prior], outputs.codes[found.image, found.prior])
+        return rescale(clip(boxes, found.image, images, self.coder.margin), found.image, images)
 
     def suppress(self, boxes: Tensor, scores: Tensor, labels: Tensor) -> Instances:
         """The detections of one image, best first."""
@@ -101,8 +105,12 @@ def best_pairs(
     return image[row], prior[row], label[row], chosen[row]
 
 
-def to_original(boxes: Tensor, image: Tensor, images: ImageList, margin: int = 0) -> Tensor:
-    """Boxes (K, 4) of the images (K,), clipped to them less `margin`, in pixels of the originals."""
-    limits = boxes.new_tensor([(w, h, w, h) for h, w in images.sizes])[image] - margin
-    scales = boxes.new_tensor([(x, y, x, y) for x, y in images.scales])[image]
-    return torch.minimum(boxes.clamp(min=0), limits) / scales
+def clip(boxes: Tensor, image: Tensor, images: ImageList, margin: int = 0) -> Tensor:
+    """Boxes (K, 4) of the images (K,), within them less `margin`."""
+    limits = boxes.new_tensor([(w, h, w, h) for h, w in images.sizes]) - margin
+    return torch.minimum(boxes.clamp(min=0), limits[image])
+
+
+def rescale(boxes: Tensor, image: Tensor, images: ImageList) -> Tensor:
+    """Boxes (K, 4) of the images (K,) in pixels of the originals."""
+    return boxes / boxes.new_tensor([(x, y, x, y) for x, y in images.scales])[image]

@@ -15,7 +15,7 @@ from ..box_coders import DeltaCoder
 from ..losses import binary_cross_entropy, giou_loss, sigmoid_focal_loss
 from ..postprocess import multiclass_nms
 from .dense import DenseOutputs
-from .dense_postprocess import DensePostprocessor, to_original
+from .dense_postprocess import DensePostprocessor, clip, rescale
 from .matching import Matches, match, mean_over_processes
 
 
@@ -166,7 +166,8 @@ class PAAPostprocessor(DensePostprocessor):
         )  # (B, K)
         image = torch.arange(len(row), device=row.device)[:, None].expand_as(row)
         boxes = self.coder.decode(outputs.priors[row], outputs.codes[image, row])
-        boxes = to_original(boxes.flatten(0, 1), image.flatten(), images, self.coder.margin).view_as(boxes)
+        boxes = clip(boxes, image, images, self.coder.margin)
+        boxes = rescale(boxes, image, images)
         scores = outputs.logits[image, row].sigmoid() * outputs.quality[image, row].sigmoid()[..., None]
         return [self.vote(*each) for each in zip(boxes, scores.sqrt())]
 
