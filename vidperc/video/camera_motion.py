@@ -97,7 +97,7 @@ class ECCMotion(CameraMotion):
         start = STILL.astype(np.float32)
         try:
             # The warp that fetches, for each point of `before`, its value in `after`: previous to current.
-            _, warp = cv2.findTransformECC(before, after, start, self.model, criteria, None, 1)
+            _, warp = cv2.findTransformECC(before, after, start, self.model, criteria, None, 1)  # type: ignore[call-overload]
         except cv2.error:  # it did not converge
             return None
         return np.asarray(warp)
@@ -111,7 +111,7 @@ class ORBMotion(CameraMotion):
         self.features, self.ratio = features, ratio
 
     def _estimate(self, before: Gray, after: Gray, mask: Gray) -> NDArray | None:
-        orb = cv2.ORB_create(self.features, fastThreshold=10)
+        orb = cv2.ORB.create(self.features, fastThreshold=10)
         a, a_codes = orb.detectAndCompute(before, None)
         b, b_codes = orb.detectAndCompute(after, mask)
         if a_codes is None or b_codes is None or len(a) < 4 or len(b) < 4:
@@ -135,7 +135,7 @@ class SparseFlowMotion(CameraMotion):
         if points is None or len(points) < 4:
             return None
         # followed backwards, so that the objects of this frame can be left out
-        origins, found, _ = cv2.calcOpticalFlowPyrLK(after, before, points, None)
+        origins, found, _ = cv2.calcOpticalFlowPyrLK(after, before, points, None)  # type: ignore[call-overload]
         kept = found.ravel() == 1
         return _fit(origins.reshape(-1, 2)[kept], points.reshape(-1, 2)[kept])
 

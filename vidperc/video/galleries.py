@@ -73,10 +73,10 @@ class Galleries:
             raise ValueError(f"detections of update {update}: embeddings {embeddings.shape}, expected {expected}")
         return embeddings
 
-    def means(self, slots: Ints) -> NDArray[np.float32]:
+    def means(self, slots: Ints) -> Floats:
         """The mean of what each slot holds: (N, D); NaN for an empty slot."""
         held = np.minimum(self.written.take(slots), self.budget)
-        total = self.memory.take(slots, 0).sum(1)
+        total = self.memory.take(slots, 0).sum(1, dtype=np.float64)
         out = np.full_like(total, np.nan)
         np.divide(total, held[:, None], out=out, where=held[:, None] > 0)
         return out
