@@ -79,7 +79,7 @@ class DeltaCoder:
         width = p.width * log_width.clamp(-bound, bound).exp()
         height = p.height * log_height.clamp(-bound, bound).exp()
         boxes = self.from_centres(Centres(p.x + move_x, p.y + move_y, width, height)).reshape(shape)
-        if max_size is None:
+        if max_size is None or not self.clip_border:
             return boxes
         return clip_boxes(boxes, (max_size[0] - self.margin, max_size[1] - self.margin))
 

@@ -119,4 +119,4 @@ def codes_of_labels(codes: Tensor, labels: Tensor) -> Tensor:
     """The codes (P, 4) of each region's class among (P, C * 4); one code for all classes stays."""
     if codes.shape[1] == 4:
         return codes
-    return codes.view(len(codes), -1, 4)[torch.arange(len(codes), device=codes.device), labels]
+    return codes.unflatten(1, (-1, 4))[torch.arange(len(codes), device=codes.device), labels]

@@ -60,7 +60,7 @@ class RoIExtractor:
 
     def _align(self, feature: Tensor, rois: Tensor, stride: float) -> Tensor:
         return roi_align(
-            feature, rois.to(feature.dtype), self.output_size, 1 / stride, self.sampling_ratio, aligned=True
+            feature, rois.to(feature.dtype), self.output_size, 1 / stride, self.sampling_ratio, aligned=self.aligned
         )
 
 

@@ -1,0 +1,205 @@
+"""The R-CNN family at tiny widths: it learns, batches equal single images, edge cases."""
+
+from __future__ import annotations
+
+import fiddle as fdl
+import numpy as np
+import pytest
+import torch
+from fiddle import daglish
+from vidperc.configs.common import two_stage as build
+from vidperc.configs.det import faster_rcnn as configs
+
+from vidperc import Instances
+from vidperc.image.samplers import RandomSampler
+from vidperc.structures import ImageList
+
+
+def shrink(model: fdl.Config) -> fdl.Config:
+    """A ResNet-18 of an eighth of the width, 16 channels after the neck, few regions."""
+    backbone = model.backbone
+    backbone.base_channels, backbone.frozen_stages, backbone.norm_eval = 8, -1, False
+    if backbone.norm == "frozen_bn":
+        backbone.norm = "bn"
+    backbone.depth = 18
+    channels = 8 * 2 ** (len(getattr(backbone, "strides", (0, 0, 0, 0))) - 1)
+    if model.neck is not None:
+        model.neck.in_channels, model.neck.out_channels = (8, 16, 32, 64), 16
+        channels = 16
+    model.preprocessor.test_scale = (160, 128)
+    learn_from_few(model)
+    if getattr(model, "rpn", None) is not None:
+        model.rpn.predictor = fdl.Config(type_of(model.rpn.predictor), channels, 16, model.rpn.predictor.anchors)
+        model.rpn.select_training.post_nms = model.rpn.select.post_nms = 64
+    if "roi_head" not in fdl.ordered_arguments(model):
+        return model
+    roi_head = model.roi_head
+    heads = roi_head.box_heads if "box_heads" in fdl.ordered_arguments(roi_head) else [roi_head.box_head]
+    for head in heads:
+        head.in_channels, head.hidden, head.classes = channels, 32, 3
+    if getattr(roi_head, "mask", None) is not None:
+        for head in roi_head.mask.heads:
+            head.in_channels, head.channels, head.classes = 16, 16, 3
+    return model
+
+
+def learn_from_few(model: fdl.Config) -> None:
+    """32 regions per image and 64 anchors instead of 512 and 256."""
+    for part, _ in daglish.iterate(model):
+        if isinstance(part, fdl.Config) and fdl.get_callable(part) is RandomSampler:
+            part.count = 64 if part.positive_fraction == 0.5 else 32
+
+
+def type_of(config: fdl.Config) -> type:
+    return fdl.get_callable(config)  # type: ignore[return-value]
+
+
+def shrunken_c4() -> fdl.Config:
+    model = configs.faster_rcnn_r50_caffe_c4_1x_coco().model
+    backbone, stage = model.backbone, model.roi_head.box_head.stage
+    for part in (backbone, stage):
+        part.depth, part.base_channels, part.norm, part.norm_eval = 18, 8, "bn", False
+    backbone.frozen_stages = -1
+    model.preprocessor.test_scale = (160, 128)
+    learn_from_few(model)
+    model.rpn.predictor = fdl.Config(type_of(model.rpn.predictor), 32, 16, model.rpn.predictor.anchors)
+    model.rpn.select_training.post_nms = model.rpn.select.post_nms = 64
+    model.roi_head.box_head.in_channels, model.roi_head.box_head.classes = 64, 3
+    return model
+
+
+MODELS = {
+    "rpn": lambda: shrink(build.rpn()),
+    "faster": lambda: shrink(build.faster_rcnn()),
+    "iou": lambda: shrink(configs.faster_rcnn_r50_fpn_iou_1x_coco().model),
+    "giou": lambda: shrink(configs.faster_rcnn_r50_fpn_giou_1x_coco().model),
+    "bounded_iou": lambda: shrink(configs.faster_rcnn_r50_fpn_bounded_iou_1x_coco().model),
+    "c4": shrunken_c4,
+    "dc5": lambda: shrink(configs.faster_rcnn_r50_caffe_dc5_1x_coco().model),
+    "mask": lambda: shrink(build.mask_rcnn()),
+    "cascade": lambda: shrink(build.cascade_rcnn()),
+    "cascade_mask": lambda: shrink(build.cascade_mask_rcnn()),
+}
+
+
+def batch() -> tuple[ImageList, list[Instances]]:
+    """Two noisy images with three objects each, boxes and box-shaped masks, in pixels of the batch."""
+    generator = torch.Generator().manual_seed(1)
+    pictures = torch.randn(2, 3, 64, 96, generator=generator)
+    boxes = torch.tensor([[4.0, 5, 36, 42], [42, 12, 84, 60], [18, 36, 54, 62]])
+    masks = torch.zeros(3, 64, 96, dtype=torch.bool)
+    for i, (x1, y1, x2, y2) in enumerate(boxes.int().tolist()):
+        masks[i, y1 : (y1 + y2) // 2, x1:x2] = True
+        pictures[:, i, y1:y2, x1:x2] += 3
+    targets = [Instances(boxes=boxes, labels=torch.tensor([0, 1, 2]), masks=masks) for _ in range(2)]
+    return ImageList(pictures, [(64, 96)] * 2, [(64, 96)] * 2, [(1.0, 1.0)] * 2), targets
+
+
+def given_proposals(targets: list[Instances]) -> list[Instances]:
+    """Boxes around the targets and anywhere, the same in every step, so that losses of steps compare."""
+    generator = torch.Generator().manual_seed(2)
+    near = torch.cat([part.boxes for part in targets]).repeat(4, 1)
+    near = near + 4 * torch.randn(near.shape, generator=generator)
+    corners = torch.rand(20, 2, generator=generator) * 50
+    anywhere = torch.cat([corners, corners + 8 + 24 * torch.rand(20, 2, generator=generator)], dim=1)
+    return [Instances(boxes=torch.cat([near, anywhere])) for _ in targets]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_thirty_steps_halve_the_loss_and_reach_every_parameter(name):
+    model = fdl.build(MODELS[name]()).train()
+    images, targets = batch()
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    proposals = given_proposals(targets)
+    losses = []
+    for step in range(30):
+        torch.manual_seed(0)  # the same anchors and regions are drawn
+        features = model.extract_features(images)
+        if step == 0:
+            parts = model.loss(features, images, targets)
+            assert all(bool(torch.isfinite(value)) for value in parts.values())
+        parts = model.rpn.loss(features, images, targets)[0]
+        if name != "rpn":
+            parts = parts | model.roi_head.loss(features, images, proposals, targets)
+        total = sum(parts.values())
+        optimizer.zero_grad()
+        total.backward()
+        if step == 0:
+            assert [key for key, value in model.named_parameters() if value.grad is None] == []
+        optimizer.step()
+        losses.append(total.item())
+    assert np.mean(losses[-3:]) < 0.5 * losses[0], losses
+
+
+@pytest.mark.parametrize("name", ["faster", "cascade_mask"])
+def test_batches_equal_single_images(name):
+    model = fdl.build(MODELS[name]()).eval()
+    pictures = [np.random.default_rng(i).integers(0, 256, size, np.uint8) for i, size in enumerate([(64, 80, 3)] * 2)]
+    together = model.predict(pictures)
+    for picture, result in zip(pictures, together):
+        alone = model.predict([picture])[0]
+        assert len(alone) == len(result)
+        torch.testing.assert_close(alone.boxes, result.boxes, rtol=0, atol=1e-3)
+        torch.testing.assert_close(alone.scores, result.scores, rtol=0, atol=1e-5)
+
+
+def test_images_of_different_sizes_in_one_batch():
+    model = fdl.build(MODELS["mask"]()).eval()
+    sizes = [(64, 200), (180, 60)]
+    results = model.predict([np.full((*size, 3), 127, np.uint8) for size in sizes])
+    for (height, width), result in zip(sizes, results):
+        assert result.masks.shape == (len(result), height, width)
+        assert (result.boxes[:, 2] <= width + 1e-3).all()
+        assert (result.boxes[:, 3] <= height + 1e-3).all()
+
+
+@pytest.mark.parametrize("name", ["faster", "cascade", "mask", "cascade_mask"])
+def test_no_detections(name):
+    config = MODELS[name]()
+    config.roi_head.postprocessor.score_threshold = 1.1
+    model = fdl.build(config).eval()
+    result = model.predict([np.zeros((40, 50, 3), np.uint8)])[0]
+    assert result.boxes.shape == (0, 4)
+    assert result.labels.dtype == torch.int64
+    if "mask" in name:
+        assert result.masks.shape == (0, 40, 50)
+
+
+@pytest.mark.parametrize("name", ["faster", "cascade_mask"])
+def test_no_proposals(name):
+    config = MODELS[name]()
+    config.rpn.select.min_size = 1e6
+    result = fdl.build(config).eval().predict([np.zeros((40, 50, 3), np.uint8)])[0]
+    assert len(result) == 0
+
+
+@pytest.mark.parametrize("name", ["rpn", "faster", "cascade_mask"])
+def test_an_image_without_targets_gives_finite_losses(name):
+    model = fdl.build(MODELS[name]()).train()
+    images, _ = batch()
+    nothing = Instances(
+        boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.int64), masks=torch.zeros(0, 64, 96).bool()
+    )
+    losses = model.loss(model.extract_features(images), images, [nothing, nothing])
+    assert all(bool(torch.isfinite(value)) for value in losses.values())
+    sum(losses.values()).backward()
+
+
+def test_fast_rcnn_wants_proposals():
+    config = shrink(build.fast_rcnn())
+    model = fdl.build(config).eval()
+    picture = np.zeros((128, 160, 3), np.uint8)
+    with pytest.raises(ValueError, match="proposals"):
+        model.predict([picture])
+    given = Instances(boxes=torch.tensor([[10.0, 10, 50, 60], [0, 0, 160, 128]]))
+    assert len(model.predict([picture], [given])) == 1
+
+
+def test_proposals_are_in_the_pictures_own_pixels():
+    model = fdl.build(MODELS["faster"]()).eval()
+    picture = np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8)
+    batch_of_one = model.preprocessor([picture])
+    with torch.no_grad():
+        own = model.propose(model.extract_features(batch_of_one), batch_of_one)[0]
+    given = Instances(boxes=own.boxes / 2)  # the picture is enlarged by two
+    torch.testing.assert_close(model.predict([picture], [given])[0].boxes, model.predict([picture])[0].boxes)

@@ -1,0 +1,33 @@
+"""The R-CNN family end to end from uint8 frames against the recorded outputs of the reference."""
+
+from __future__ import annotations
+
+import kit
+import pytest
+
+GOLDENS = (
+    "cascade_rcnn_r50_fpn_1x_coco",
+    "fast_rcnn_r50_fpn_1x_coco",
+    "faster-rcnn_r50_fpn_4e_mot17-half",
+    "faster_rcnn_r50_fpn_1x_cityscapes",
+    "faster_rcnn_r50_fpn_1x_coco",
+    "faster_rcnn_r50_fpn_1x_det_bdd100k",
+    "faster_rcnn_r50_fpn_1x_voc0712",
+    "faster_rcnn_r50_fpn_dconv_c3-c5_1x_coco",
+    "faster_rcnn_r50_fpn_gn-all_scratch_6x_coco",
+    "faster_rcnn_r50_fpn_mdconv_c3-c5_1x_coco",
+    "mask_rcnn_r50_fpn_15e_deepfashion",
+    "mask_rcnn_r50_fpn_1x_coco",
+    "mask_rcnn_r50_fpn_1x_coco_v1",
+    "mask_rcnn_r50_fpn_albu_1x_coco",
+    "mask_rcnn_r50_fpn_gn-all_2x_coco",
+    "mask_rcnn_r50_fpn_instaboost_4x_coco",
+    "mask_rcnn_r50_fpn_sample1e-3_mstrain_1x_lvis_v1",
+    "rpn_r50_fpn_1x_coco",
+)
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+def test_outputs_equal_the_recorded_ones(name, tmp_path):
+    result = kit.detector_agreement(name, tmp_path)
+    assert result.passed, result
