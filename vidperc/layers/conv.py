@@ -37,7 +37,7 @@ class ConvNorm(nn.Module):
         bias = norm is None if bias is None else bias
         self.conv = make_conv(in_channels, out_channels, kernel_size, bias=bias, **options)
         self.norm = nn.Identity() if norm is None else make_norm(norm, out_channels)
-        self.relu = nn.ReLU(inplace=True) if relu else nn.Identity()
+        self.relu: nn.Module = nn.ReLU(inplace=True) if relu else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         return self.relu(self.norm(self.conv(x)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,10 +10,7 @@ from torch import Tensor
 from ...ops.boxes import box_centres, pairwise_iou
 from ...structures import Instances
 from ..distance_coders import distances_to
-from .common import BACKGROUND, learnable, to_target_index
-
-if TYPE_CHECKING:
-    from ..heads.dense import DenseOutputs
+from .common import BACKGROUND, learnable, require_levels, to_target_index
 
 
 class ATSSAssigner:
@@ -28,12 +25,12 @@ class ATSSAssigner:
     def __init__(self, nearest: int = 9) -> None:
         self.nearest = nearest
 
-    def __call__(self, priors: Tensor, targets: Instances, predictions: DenseOutputs) -> Tensor:
+    def __call__(self, priors: Tensor, targets: Instances, predictions: Any = None) -> Tensor:
         boxes, index = learnable(targets)
         if len(boxes) == 0:
             return torch.full((len(priors),), BACKGROUND, device=priors.device)
         centres = box_centres(priors)
-        row = nearest_per_level(centres, box_centres(boxes), predictions.level_sizes, self.nearest)  # (K, N)
+        row = nearest_per_level(centres, box_centres(boxes), require_levels(predictions), self.nearest)  # (K, N)
         iou = pairwise_iou(priors, boxes)  # (A, N)
         candidates = iou.gather(0, row)
         threshold = candidates.mean(0) + candidates.std(0)

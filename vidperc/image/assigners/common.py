@@ -39,3 +39,15 @@ def in_ignored_regions(priors: Tensor, targets: Instances, threshold: float) -> 
     if targets.ignored is None or not bool(targets.ignored.any()):
         return torch.zeros(len(priors), dtype=torch.bool, device=priors.device)
     return pairwise_iof(priors, targets.boxes[targets.ignored]).amax(1) > threshold
+
+
+def require_levels(predictions: Any) -> list[int]:
+    """The sizes of the levels in the predictions (`DenseOutputs`) of an image.
+
+    Raises:
+        ValueError: no predictions are given.
+    """
+    if predictions is None:
+        raise ValueError("this assigner needs `predictions`, which know the sizes of the levels")
+    sizes: list[int] = predictions.level_sizes
+    return sizes

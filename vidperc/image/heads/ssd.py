@@ -46,9 +46,7 @@ class SSDPredictor(nn.Module):
                 nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
     def forward(self, features: list[Tensor]) -> list[LevelMaps]:
-        return [
-            {"logits": cls(x), "codes": reg(x)} for cls, reg, x in zip(self.cls_convs, self.reg_convs, features)
-        ]
+        return [{"logits": cls(x), "codes": reg(x)} for cls, reg, x in zip(self.cls_convs, self.reg_convs, features)]
 
 
 class SSDAnchors(GridAnchors):
