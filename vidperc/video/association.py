@@ -35,44 +35,52 @@ def iou_matrix(a: Floats, b: Floats) -> Floats:
 
 
 def assign(gain: Floats, allowed: Bools) -> Pairs:
-    """The one-to-one pairs among the allowed ones with the greatest total gain.
-
-    Gains of allowed pairs must not be negative; a pair is made whenever it adds to the total. A pair that gains
-    more than all its rivals, in its row and its column, together is in every optimum, since putting it in place
-    of the two that keep it out never loses. Such pairs are taken at once and only the others solved for.
-
-    Args:
-        gain: (N, M).
-        allowed: (N, M).
-    """
-    count, width = gain.shape
+    """`assign_pairs` for the allowed entries of a matrix of gains, both (N, M)."""
+    width = gain.shape[1]
     flat = allowed.ravel().nonzero()[0]
     if not flat.size:
         return NO_PAIRS, NO_PAIRS
     rows = flat // width
-    columns = flat - rows * width
-    value = gain.ravel().take(flat)
-    # value > (row total - value) + (column total - value)
-    totals = np.bincount(rows, value, count).take(rows) + np.bincount(columns, value, width).take(columns)
-    sure = value * 3.0 > totals
+    return assign_pairs(rows, flat - rows * width, gain.ravel().take(flat), gain.shape)
+
+
+def assign_pairs(rows: Ints, columns: Ints, gain: Floats, shape: tuple[int, ...]) -> Pairs:
+    """The one-to-one pairs among the given ones with the greatest total gain.
+
+    Gains must not be negative; a pair is made whenever it adds to the total. A pair that gains more than all its
+    rivals, in its row and its column, together is in every optimum, since putting it in place of the two that keep
+    it out never loses. Such pairs are taken at once and only the others solved for.
+
+    Args:
+        rows, columns, gain: (P,) the possible pairs, each once.
+        shape: number of rows and of columns.
+    """
+    count, width = shape
+    # gain > (row total - gain) + (column total - gain)
+    totals = np.bincount(rows, gain, count).take(rows) + np.bincount(columns, gain, width).take(columns)
+    sure = gain * 3.0 > totals
     sure_rows, sure_columns = rows[sure], columns[sure]
+    if len(sure_rows) == len(rows):
+        return rows, columns
     row_open, column_open = np.ones(count, bool), np.ones(width, bool)
     row_open[sure_rows], column_open[sure_columns] = False, False
     contested = row_open.take(rows) & column_open.take(columns)
     if not np.count_nonzero(contested):
         return sure_rows, sure_columns
-    r, c = _solve_block(gain, allowed, rows[contested], columns[contested])
+    r, c = _solve_block(rows[contested], columns[contested], gain[contested], shape)
     return np.concatenate((sure_rows, r)), np.concatenate((sure_columns, c))
 
 
-def _solve_block(gain: Floats, allowed: Bools, rows: Ints, columns: Ints) -> Pairs:
-    """`assign` among the pairs of the given rows and columns, by the solver."""
-    rows, columns = _distinct(rows, gain.shape[0]), _distinct(columns, gain.shape[1])
-    block = rows[:, None], columns[None, :]
-    valid = allowed[block]
-    r, c = solve(np.where(valid, -gain[block], 0.0))
-    made = valid[r, c]
-    return rows[r[made]], columns[c[made]]
+def _solve_block(rows: Ints, columns: Ints, gain: Floats, shape: tuple[int, ...]) -> Pairs:
+    """`assign_pairs` by the solver, on the rows and columns that occur."""
+    block_rows, row_of = _distinct(rows, shape[0])
+    block_columns, column_of = _distinct(columns, shape[1])
+    block = np.full((len(block_rows), len(block_columns)), np.inf)
+    block[row_of.take(rows), column_of.take(columns)] = -gain
+    made = block < np.inf
+    r, c = solve(np.where(made, block, 0.0))
+    made = made[r, c]
+    return block_rows[r[made]], block_columns[c[made]]
 
 
 def assign_most(cost: Floats, allowed: Bools) -> Pairs:
@@ -101,7 +109,8 @@ def unmatched(count: int, matched: Ints) -> Ints:
     return rest.nonzero()[0]
 
 
-def _distinct(indices: Ints, count: int) -> Ints:
-    seen = np.zeros(count, bool)
-    seen[indices] = True
-    return seen.nonzero()[0]
+def _distinct(indices: Ints, count: int) -> Pairs:
+    """The indices that occur, in order, and for each number below `count` its place among them."""
+    seen = np.zeros(count, np.int64)
+    seen[indices] = 1
+    return seen.nonzero()[0], seen.cumsum() - 1

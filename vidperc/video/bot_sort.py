@@ -12,7 +12,7 @@ import numpy as np
 
 from ..structures import Frame, Instances
 from .association import Bools, Floats, Ints, Pairs, assign, iou_matrix
-from .byte_track import has_duplicate, left
+from .byte_track import find_duplicates, left
 from .camera_motion import CameraMotion, CameraMotionState
 from .dense_kalman import HEIGHT_VELOCITY, WIDTH_VELOCITY, DenseSizeFilter
 from .track_arrays import DetectionArrays, describe, join_rows, report, take_rows
@@ -184,8 +184,8 @@ class BoTSORT(Tracker):
         """Without lost tentative tracks, tracks lost for long, and duplicates."""
         kept = (tracks.silent <= self.max_age) & (tracks.confirmed | (tracks.silent == 0.0))
         tracks = join_rows(tracks, kept.nonzero()[0], fresh)
-        double = has_duplicate(FILTER.boxes(tracks.filter), tracks.silent, tracks.age, self.duplicate)
-        return take_rows(tracks, (~double).nonzero()[0]) if np.count_nonzero(double) else tracks
+        double = find_duplicates(FILTER.boxes(tracks.filter), tracks.silent, tracks.age, self.duplicate)
+        return tracks if double is None else take_rows(tracks, (~double).nonzero()[0])
 
 
 def _match(cost: Floats, rows: Ints, columns: Ints, limit: float) -> Pairs:

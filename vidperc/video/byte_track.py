@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..structures import Frame, Instances, TrackState
-from .association import Bools, Floats, Ints, Pairs, assign, iou_matrix
-from .kalman import POSITION, VELOCITY, AspectHeightFilter
+from .association import NO_PAIRS, Bools, Floats, Ints, Pairs, assign_pairs, iou_matrix
+from .kalman import VELOCITY, AspectHeightFilter
 from .track_arrays import DetectionArrays, describe, join_rows, report, take_rows
 from .tracking import Tracker, TrackerState, check_dt
 
@@ -103,8 +103,8 @@ class ByteTrack(Tracker):
         tracks.confirmed[rows] = True
         state.updates += 1
         rest = rest[found.scores.take(rest) >= self.start]
-        fresh = start_tracks(found.take(rest), state.next_id, confirmed=state.updates == 1)
-        state.next_id += len(fresh)
+        fresh = start_tracks(found.take(rest), state.next_id, confirmed=state.updates == 1) if len(rest) else None
+        state.next_id += len(rest)
         out = self._report(tracks, rows, columns, fresh, rest, found)
         state.tracks = self._end(tracks, fresh)
         return out
@@ -115,45 +115,55 @@ class ByteTrack(Tracker):
 
     def associate(self, tracks: ByteTracks, found: DetectionArrays, seen: Bools) -> tuple[Ints, Ints, Ints]:
         """Rows and columns of the matches of the three associations, and the high detections left over."""
-        is_high = found.scores > self.high
-        high = is_high.nonzero()[0]
-        low = (~is_high & (found.scores > self.low)).nonzero()[0]
-        boxes = FILTER.boxes(tracks.filter)
-        confirmed = tracks.confirmed.nonzero()[0]
+        high = found.scores > self.high
+        overlap = iou_matrix(FILTER.boxes(tracks.filter), found.boxes)
+        touching = Touching(overlap)
+        fused = touching.overlap * found.scores.take(touching.columns)
+        confirmed = tracks.confirmed.take(touching.rows)
+        is_high = high.take(touching.columns)
 
-        pairs = [match_boxes(boxes, found, confirmed, high, self.match, fuse_scores=True)]
-        rest = left(high, pairs[0][1], len(found))
-        if len(low):
-            again = left(confirmed, pairs[0][0], len(tracks))
-            again = again[seen.take(again)]
-            pairs.append(match_boxes(boxes, found, again, low, self.match_low, fuse_scores=False))
-        if len(rest) and len(confirmed) < len(tracks):
-            tentative = (~tracks.confirmed).nonzero()[0]
-            pairs.append(match_boxes(boxes, found, tentative, rest, self.match_tentative, fuse_scores=True))
-            rest = left(rest, pairs[-1][1], len(found))
-        rows, columns = pairs[0] if len(pairs) == 1 else map(np.concatenate, zip(*pairs))
-        return rows, columns, rest
+        rows, columns = touching.match(fused, confirmed & is_high, self.match)
+        row_free, column_free = touching.free(rows, columns)
+        again = confirmed & ~is_high & row_free.take(touching.rows) & seen.take(touching.rows)
+        again &= found.scores.take(touching.columns) > self.low
+        low = touching.match(touching.overlap, again, self.match_low)
+        new = ~confirmed & is_high & column_free.take(touching.columns)
+        tentative = touching.match(fused, new, self.match_tentative)
+        if len(low[0]) or len(tentative[0]):
+            rows = np.concatenate((rows, low[0], tentative[0]))
+            columns = np.concatenate((columns, low[1], tentative[1]))
+        high[columns] = False
+        return rows, columns, high.nonzero()[0]
 
     def _report(
-        self, tracks: ByteTracks, rows: Ints, columns: Ints, fresh: ByteTracks, rest: Ints, found: DetectionArrays
+        self,
+        tracks: ByteTracks,
+        rows: Ints,
+        columns: Ints,
+        fresh: ByteTracks | None,
+        rest: Ints,
+        found: DetectionArrays,
     ) -> Instances:
         """The confirmed tracks of this frame, with their filtered boxes."""
         ids, states = tracks.ids.take(rows), tracks.filter.take(rows, 0)
-        if len(fresh) and fresh.confirmed[0]:
+        if fresh is not None and fresh.confirmed[0]:
             ids, states = np.concatenate((ids, fresh.ids)), np.concatenate((states, fresh.filter))
             columns = np.concatenate((columns, rest))
         return report(ids, FILTER.boxes(states), found, columns)
 
-    def _end(self, tracks: ByteTracks, fresh: ByteTracks) -> ByteTracks:
-        """Without lost tentative tracks, tracks lost for long, and duplicates."""
+    def _end(self, tracks: ByteTracks, fresh: ByteTracks | None) -> ByteTracks:
+        """Without lost tentative tracks, tracks lost for long, and duplicates; with the new ones."""
         lost = tracks.silent > 0.0
+        rows = None
         if np.count_nonzero(lost):
             kept = (tracks.silent <= self.max_age) & (tracks.confirmed | ~lost)
-            rows = kept.nonzero()[0]
-            tracks = join_rows(tracks, rows, fresh) if len(fresh) else take_rows(tracks, rows)
-            double = has_duplicate(FILTER.boxes(tracks.filter), tracks.silent, tracks.age, self.duplicate)
-            return take_rows(tracks, (~double).nonzero()[0]) if np.count_nonzero(double) else tracks
-        return join_rows(tracks, None, fresh) if len(fresh) else tracks
+            rows = None if np.count_nonzero(kept) == len(kept) else kept.nonzero()[0]
+        if fresh is not None:
+            tracks = join_rows(tracks, rows, fresh)
+        elif rows is not None:
+            tracks = take_rows(tracks, rows)
+        double = find_duplicates(FILTER.boxes(tracks.filter), tracks.silent, tracks.age, self.duplicate)
+        return tracks if double is None else take_rows(tracks, (~double).nonzero()[0])
 
 
 class EagerByteTrack(Tracker):
@@ -206,18 +216,24 @@ class EagerByteTrack(Tracker):
     alive = ByteTrack.alive
 
 
-def has_duplicate(boxes: Floats, silent: Floats, age: Floats, threshold: float) -> Bools:
+def find_duplicates(boxes: Floats, silent: Floats, age: Floats, threshold: float) -> Bools | None:
     """Which of the tracks (N,) overlap another one by more than `threshold` and are the younger of the two.
 
-    Only pairs of a track seen in this frame and a lost one count; a track's age ends with its last detection.
+    Only pairs of a track seen in this frame and a lost one count; a track's age ends with its last detection. None
+    where there are none.
     """
     lost = silent > 0.0
-    there, gone = (~lost).nonzero()[0], lost.nonzero()[0]
+    gone = lost.nonzero()[0]
+    if not len(gone) or len(gone) == len(lost):
+        return None
+    there = (~lost).nonzero()[0]
+    near = iou_matrix(boxes.take(there, 0), boxes.take(gone, 0)) > threshold
+    if not np.count_nonzero(near):
+        return None
+    p, q = near.nonzero()
+    there, gone = there[p], gone[q]
     out = np.zeros(len(boxes), bool)
-    p, q = (iou_matrix(boxes.take(there, 0), boxes.take(gone, 0)) > threshold).nonzero()
-    if len(p):
-        there, gone = there[p], gone[q]
-        out[np.where(age[there] > age[gone] - silent[gone], gone, there)] = True
+    out[np.where(age[there] > age[gone] - silent[gone], gone, there)] = True
     return out
 
 
@@ -225,11 +241,8 @@ def predict(tracks: ByteTracks, dt: float, only_confirmed: bool = False) -> Byte
     """The tracks `dt` later. Heights of lost ones stay as they are: without detections their trend misleads."""
     if not len(tracks):
         return tracks
+    tracks.filter[:, VELOCITY, HEIGHT] *= tracks.silent == 0.0
     states = FILTER.predict(tracks.filter, dt)
-    lost = tracks.silent > 0.0
-    if np.count_nonzero(lost):
-        states[lost, POSITION, HEIGHT] = tracks.filter[lost, POSITION, HEIGHT]
-        states[lost, VELOCITY, HEIGHT] = 0.0
     if only_confirmed:
         states = np.where(tracks.confirmed[:, None, None], states, tracks.filter)
     return ByteTracks(
@@ -245,19 +258,29 @@ def update(tracks: ByteTracks, rows: Ints, boxes: Floats) -> None:
         tracks.hits[rows] += 1
 
 
-def match_boxes(
-    boxes: Floats, found: DetectionArrays, rows: Ints, columns: Ints, limit: float, fuse_scores: bool
-) -> Pairs:
-    """The pairs of least total cost among tracks at `rows` and detections at `columns`, each of at most `limit`.
+class Touching:
+    """The pairs of tracks and detections that overlap at all, on which all associations of a frame work."""
 
-    The cost is 1 - IoU, with `fuse_scores` 1 - IoU * score.
-    """
-    gain = iou_matrix(boxes.take(rows, 0), found.boxes.take(columns, 0))
-    if fuse_scores:
-        gain *= found.scores.take(columns)
-    gain -= 1.0 - limit
-    r, c = assign(gain, gain > 0.0)
-    return rows.take(r), columns.take(c)
+    def __init__(self, overlap: Floats) -> None:
+        flat = overlap.ravel().nonzero()[0]
+        self.shape = overlap.shape
+        self.rows = flat // max(overlap.shape[1], 1)
+        self.columns = flat - self.rows * overlap.shape[1]
+        self.overlap = overlap.ravel().take(flat)  # (P,) IoU
+
+    def match(self, similarity: Floats, chosen: Bools, limit: float) -> Pairs:
+        """The pairing of least total cost 1 - similarity among the chosen pairs that cost at most `limit`."""
+        gain = similarity - (1.0 - limit)
+        index = (chosen & (gain > 0.0)).nonzero()[0]
+        if not len(index):
+            return NO_PAIRS, NO_PAIRS
+        return assign_pairs(self.rows.take(index), self.columns.take(index), gain.take(index), self.shape)
+
+    def free(self, rows: Ints, columns: Ints) -> tuple[Bools, Bools]:
+        """Which of all rows, and of all columns, are not among those given."""
+        row_free, column_free = np.ones(self.shape[0], bool), np.ones(self.shape[1], bool)
+        row_free[rows], column_free[columns] = False, False
+        return row_free, column_free
 
 
 def left(candidates: Ints, taken: Ints, count: int) -> Ints:

@@ -55,7 +55,7 @@ class BoxFilter(ABC):
 
         Noise accumulates as in `dt` single steps, so with constant noise two steps of 1 equal one of 2.
         """
-        position, velocity, variance, covariance, velocity_variance = (state[:, k] for k in range(5))
+        position, velocity, variance, covariance, velocity_variance = state.swapaxes(0, 1)
         noise, velocity_noise = self.process_variance(position)
         out = np.empty_like(state)
         unit = not isinstance(dt, np.ndarray) and dt == 1.0
@@ -90,7 +90,7 @@ class BoxFilter(ABC):
 
     def update_coordinates(self, state: Floats, coordinates: Floats) -> Floats:
         """As `update`, from coordinates (N, C)."""
-        position, velocity, variance, covariance, velocity_variance = (state[:, k] for k in range(5))
+        position, velocity, variance, covariance, velocity_variance = state.swapaxes(0, 1)
         total = variance + self.measurement_variance(position)
         gain, velocity_gain = variance / total, covariance / total
         surprise = coordinates - position

@@ -117,7 +117,11 @@ class OCSORT(Tracker):
         state.next_id += len(fresh)
         state.updates += 1
         out = self._report(tracks, rows, columns, fresh, rest, found, state.updates)
-        state.tracks = join_rows(tracks, (tracks.silent <= self.max_age).nonzero()[0], fresh)
+        kept = tracks.silent <= self.max_age
+        rows = None if np.count_nonzero(kept) == len(kept) else kept.nonzero()[0]
+        if len(fresh) or rows is not None:
+            tracks = join_rows(tracks, rows, fresh)
+        state.tracks = tracks
         return out
 
     def alive(self, state: OCSORTState) -> Instances:
@@ -237,14 +241,14 @@ def re_update(tracks: OCTracks, rows: Ints, boxes: Floats) -> None:
         return
     rows, boxes = rows[again], boxes[again]
     steps = np.maximum(np.rint(tracks.silent.take(rows)), 1.0)
-    dt = tracks.silent.take(rows) / steps
+    order = np.argsort(-steps, kind="stable")  # so that those still under way come first
+    rows, boxes, steps = rows[order], boxes[order], steps[order]
+    dt = (tracks.silent.take(rows) / steps)[:, None]
     before = tracks.boxes.take(rows, 0)
     shift = (boxes - before) / steps[:, None]
     states = tracks.seen.take(rows, 0)
-    for step in range(1, int(steps.max()) + 1):
-        active = steps >= step
-        moved = FILTER.predict(states[active], dt[active, None])
-        virtual = before[active] + shift[active] * step
-        inside = (steps[active] > step)[:, None, None]
-        states[active] = np.where(inside, FILTER.update(moved, virtual), moved)
+    for step in range(1, int(steps[0]) + 1):
+        active, inside = np.count_nonzero(steps >= step), np.count_nonzero(steps > step)
+        states[:active] = FILTER.predict(states[:active], dt[:active])
+        states[:inside] = FILTER.update(states[:inside], before[:inside] + shift[:inside] * step)
     tracks.filter[rows] = states

@@ -55,18 +55,18 @@ class DetectionArrays:
         """
         boxes = _array(detections.boxes, np.float64)
         count = len(boxes)
-        _check_boxes(boxes, detections, update)
+        flat = _check_boxes(boxes, detections, update)
         scores = np.ones(count) if detections.scores is None else _array(detections.scores, np.float64)
         labels = np.zeros(count, np.int64) if detections.labels is None else _array(detections.labels, np.int64)
         embeddings = None if detections.embeddings is None else _array(detections.embeddings, np.float64)
         for name, values in (("scores", scores), ("labels", labels), ("embeddings", embeddings)):
             if values is not None and len(values) != count:
                 raise ValueError(f"detections of update {update}: {name} has {len(values)} rows, boxes {count}")
-        if count and np.isnan(scores.sum()):
+        if count and np.isnan(np.add.reduce(scores)):
             row = int(np.isnan(scores).nonzero()[0][0])
             raise ValueError(f"detections of update {update}: the score of detection {row} is NaN")
         out = DetectionArrays(boxes, scores, labels, np.arange(count), embeddings)
-        if count and not np.minimum.reduce(boxes[:, 2:] - boxes[:, :2], axis=None) > 0.0:
+        if flat:
             out = out.take((boxes[:, 2:] > boxes[:, :2]).all(1).nonzero()[0])
         return out
 
@@ -75,15 +75,18 @@ def _array(tensor: Tensor, dtype: Any) -> NDArray[Any]:
     return tensor.detach().cpu().numpy().astype(dtype, copy=False)
 
 
-def _check_boxes(boxes: Floats, detections: Instances, update: int) -> None:
+def _check_boxes(boxes: Floats, detections: Instances, update: int) -> bool:
+    """Whether some of the boxes have no area."""
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"detections of update {update}: boxes must be (N, 4), got {boxes.shape}")
     if not len(boxes):
-        return
+        return False
     size = boxes[:, 2:] - boxes[:, :2]
     # NaN and infinite corners fail these comparisons too
-    if not (np.minimum.reduce(size, axis=None) >= 0.0 and np.maximum.reduce(size, axis=None) < np.inf):
+    least = np.minimum.reduce(size, axis=None)
+    if not (least >= 0.0 and np.maximum.reduce(size, axis=None) < np.inf):
         detections.validate(f"detections of update {update}")
+    return bool(least == 0.0)
 
 
 T = TypeVar("T")
