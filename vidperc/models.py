@@ -17,9 +17,11 @@ import fiddle as fdl
 import torch
 from fiddle import daglish
 
+from .checkpoint.download import download, is_url
 from .checkpoint.load import LoadReport, load_checkpoint
 from .engine.experiment import Experiment, Task
 from .sequence import AUTOCAST, Precision, SequenceModel
+from .zoo import published_checkpoint
 
 TASKS = ("det", "vid", "mot", "sot", "vis")
 ConfigFunction = Callable[[], fdl.Config]
@@ -129,7 +131,7 @@ def load(
             or by path: `**{"model.detector.backbone.depth": 101}`.
 
     Raises:
-        KeyError: an unknown name. AttributeError: an unknown override.
+        KeyError: an unknown name, or "published" where nothing is. AttributeError: an unknown override.
         FileNotFoundError, CheckpointError: the checkpoint.
     """
     if precision not in AUTOCAST:
@@ -156,7 +158,9 @@ def prepare(model: SequenceModel, device: str | torch.device = "cpu", precision:
 def _checkpoint_path(name: str, config: fdl.Config, checkpoint: str | Path | None) -> Path | None:
     if checkpoint is None:
         return None if config.shipped is None else Path(__file__).parent / "zoo" / "checkpoints" / config.shipped
-    return Path(checkpoint)
+    if checkpoint == "published":
+        return download(published_checkpoint(name))
+    return download(str(checkpoint)) if is_url(str(checkpoint)) else Path(checkpoint)
 
 
 __all__ = ["LoadReport", "config_name", "get_config", "list_models", "load", "override", "prepare"]

@@ -96,12 +96,12 @@ def plain_conv(in_channels: int, out_channels: int, kernel_size: int, **options:
     return nn.Conv2d(in_channels, out_channels, kernel_size, bias=False, **options)
 
 
-def deform_conv_v1(in_channels: int, out_channels: int, kernel_size: int, **options: int) -> nn.Module:
+def deform_conv_v1(in_channels: int, out_channels: int, kernel_size: int, **options: Any) -> nn.Module:
     """Deformable convolution in a stage (`dconv`)."""
     return DeformConv(in_channels, out_channels, kernel_size, **options)
 
 
-def deform_conv_v2(in_channels: int, out_channels: int, kernel_size: int, **options: int) -> nn.Module:
+def deform_conv_v2(in_channels: int, out_channels: int, kernel_size: int, **options: Any) -> nn.Module:
     """Modulated deformable convolution in a stage (`mdconv`)."""
     return ModulatedDeformConv(in_channels, out_channels, kernel_size, **options)
 

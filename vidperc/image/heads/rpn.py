@@ -158,7 +158,8 @@ class RPNHead(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> RPNOutputs:
         sizes = [(feature.shape[-2], feature.shape[-1]) for feature in features]
-        return RPNOutputs(*self.predictor(features), self.anchors(sizes, features[0].device))
+        logits, codes = self.predictor(features)
+        return RPNOutputs(logits, codes, self.anchors(sizes, features[0].device))
 
     def propose(self, features: Sequence[Tensor], images: ImageList) -> list[Instances]:
         """Regions with scores of each image, best first."""
