@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -98,19 +99,18 @@ class SeqFormer(SequenceModel):
         self.lookahead = sys.maxsize if clip_length is None else self.mode.lookahead
 
     def _initialise(self) -> None:
-        for head in self.class_embed:
-            nn.init.constant_(head.bias, -np.log(99.0))  # every class starts at a score of 0.01
-        for index, head in enumerate(self.decoder.bbox_embed):
-            nn.init.zeros_(head.layers[-1].weight)
-            nn.init.zeros_(head.layers[-1].bias)
+        for name, parameter in self.named_parameters():
+            if re.match(r"(input_proj\.\d+\.0|controller\.layers\.\d+|reference_points)\.weight", name):
+                nn.init.xavier_uniform_(parameter)
+            elif re.match(r"(input_proj\.\d+\.0|controller\.layers\.\d+|reference_points)\.bias", name):
+                nn.init.zeros_(parameter)
+            elif re.match(r"class_embed\.\d+\.bias", name):
+                nn.init.constant_(parameter, -math.log(99.0))  # every class starts at a score of 0.01
+        for index, (_, head) in enumerate(self.decoder.stages()):
+            nn.init.zeros_(head.last.weight)
+            nn.init.zeros_(head.last.bias)
             if index == 0:
-                nn.init.constant_(head.layers[-1].bias[2:], -2.0)  # boxes start small
-        for projection in self.input_proj:
-            nn.init.xavier_uniform_(projection[0].weight)
-            nn.init.zeros_(projection[0].bias)
-        for layer in (self.reference_points, *self.controller.layers):
-            nn.init.xavier_uniform_(layer.weight)
-            nn.init.zeros_(layer.bias)
+                nn.init.constant_(head.last.bias[2:], -2.0)  # boxes start small
 
     # -- the network ---------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ their frame; what they see is summed over time with learned weights into the ins
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -140,7 +140,12 @@ class BoxHead(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers[:-1]:
             x = layer(x).relu_()
-        return self.layers[-1](x)
+        return self.last(x)
+
+    @property
+    def last(self) -> nn.Linear:
+        """The layer whose output it gives."""
+        return self.layers[-1]  # type: ignore[return-value]
 
 
 @dataclass(slots=True)
@@ -157,8 +162,12 @@ class SeqFormerDecoder(nn.Module):
 
     def __init__(self, layers: Sequence[SeqFormerDecoderLayer], channels: int = 256) -> None:
         super().__init__()
-        self.layers: nn.ModuleList = nn.ModuleList(layers)
+        self.layers = nn.ModuleList(layers)
         self.bbox_embed = nn.ModuleList(BoxHead(channels, channels, 4) for _ in layers)
+
+    def stages(self) -> Iterator[tuple[SeqFormerDecoderLayer, BoxHead]]:
+        """Each layer with the head that moves its boxes."""
+        return zip(self.layers, self.bbox_embed)  # type: ignore[arg-type]
 
     def forward(
         self, query: Tensor, position: Tensor, reference: Tensor, frames: EncodedFrames, length: int
@@ -173,7 +182,7 @@ class SeqFormerDecoder(nn.Module):
         query, start = query.expand(count, -1, -1), reference.expand(count * length, -1, -1)
         box: Tensor = query[:1]
         decoded = []
-        for layer, head in zip(self.layers, self.bbox_embed):
+        for layer, head in self.stages():
             query = layer.among_instances(query, position)
             box = layer.among_boxes(box, position).expand(len(frames), -1, -1)
             seen, box, logits = layer.look(box, position, start, frames)
@@ -190,7 +199,7 @@ class SeqFormerDecoder(nn.Module):
         query: Tensor,
         position: Tensor,
         reference: Tensor,
-        chunks: Callable[[], Sequence[EncodedFrames]],
+        chunks: Callable[[], Iterable[EncodedFrames]],
     ) -> DecodedLayer:
         """The last layer's outcome for one video whose frames come in chunks, once per layer. Inference only.
 
@@ -201,7 +210,7 @@ class SeqFormerDecoder(nn.Module):
         boxes: list[Tensor] = []
         starts: list[Tensor] = []
         states: list[Tensor] = []
-        for index, (layer, head) in enumerate(zip(self.layers, self.bbox_embed)):
+        for index, (layer, head) in enumerate(self.stages()):
             query = layer.among_instances(query, position)
             first = layer.among_boxes(box, position) if index == 0 else None
             total = TimeSum()
