@@ -18,6 +18,7 @@ from .kalman import COVARIANCE, POSITION, VARIANCE, VELOCITY, VELOCITY_VARIANCE,
 Floats = NDArray[np.float64]
 FRAME, ID, SCORE = 0, 1, 6
 BOX = slice(2, 6)
+NOISE = 1 / 20  # of a detection, as a fraction of its height
 
 
 def interpolate(rows: Floats, max_gap: int = 20, min_length: int = 1) -> Floats:
@@ -40,8 +41,9 @@ def interpolate(rows: Floats, max_gap: int = 20, min_length: int = 1) -> Floats:
 def gaussian_smooth(rows: Floats, max_gap: int = 20, tau: float = 10.0) -> Floats:
     """Gaussian-smoothed interpolation (GSI; Du et al. 2023, StrongSORT, section 3.4).
 
-    Gaps are filled by straight lines; then every coordinate of a track is the mean of a Gaussian process over the
-    frames, fitted to the track about its average, with a squared exponential kernel of unit variance and noise.
+    Gaps are filled by straight lines; then every coordinate of a track is the posterior mean of a Gaussian process
+    over the frames, about the coordinate's average and with its variance, a squared exponential kernel, and noise of
+    a twentieth of the box's height, which is what the trackers' filters take it to be.
 
     Args:
         rows: (R, 7), in any order.
@@ -156,9 +158,13 @@ def _gaussian(track: Floats, tau: float) -> Floats:
     kernel = np.exp(-0.5 * ((time[:, None] - time) / scale) ** 2)
     low, high = track[:, 2:4], track[:, 4:6]
     coordinates = np.concatenate(((low + high) / 2, high - low), 1)
-    mean = coordinates.mean(0)
-    weights = np.linalg.solve(kernel + np.eye(count), coordinates - mean)
-    smooth = kernel @ weights + mean
+    mean, variance = coordinates.mean(0), np.maximum(coordinates.var(0), 1e-12)
+    noise = (NOISE * (high - low)[:, 1]) ** 2
+    smooth = np.empty_like(coordinates)
+    for k in range(4):
+        total = variance[k] * kernel
+        weights = np.linalg.solve(total + np.diag(noise), coordinates[:, k] - mean[k])
+        smooth[:, k] = total @ weights + mean[k]
     half = np.maximum(smooth[:, 2:], 0.0) / 2
     out = track.copy()
     out[:, 2:4], out[:, 4:6] = smooth[:, :2] - half, smooth[:, :2] + half
