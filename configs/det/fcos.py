@@ -18,7 +18,7 @@ from vidperc.layers.deform_conv import ModulatedDeformConv
 
 from ..common.classes import bdd100k_classes
 from ..common.dense import STRIDES, detectron_preprocessor, pyramid, sgd, single_stage
-from ..common.models import caffe_preprocessor, caffe_resnet, deformable, preprocessor, resnext
+from ..common.models import caffe_preprocessor, caffe_resnet, modulated_deformable, preprocessor, resnext
 from ..common.schedules import schedule_1x, schedule_2x, schedule_3x
 
 
@@ -90,7 +90,7 @@ def fcos_center_normbbox_centeronreg_giou_r50_caffe_fpn_gn_head_1x_coco() -> fdl
 
 def fcos_center_normbbox_centeronreg_giou_r50_caffe_fpn_gn_head_dcn_1x_coco() -> fdl.Config:
     """With deformable convolutions in the backbone and at the end of the towers."""
-    config = _tricks(preprocess=caffe_preprocessor(), backbone=caffe_resnet(conv_stages=deformable()))
+    config = _tricks(preprocess=caffe_preprocessor(), backbone=caffe_resnet(conv_stages=modulated_deformable()))
     config.model.head.predictor.last_conv = ModulatedDeformConv
     return config
 
