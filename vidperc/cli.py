@@ -18,7 +18,13 @@ Command = Callable[[argparse.Namespace], int]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code: 0 done, 1 bad input, 130 interrupted."""
-    options = build_parser().parse_args(arguments)
+    parser = build_parser()
+    options, rest = parser.parse_known_args(arguments)
+    # argparse takes positional settings only before the first option: those after it are added here.
+    if any("=" not in word or word.startswith("-") for word in rest) or (rest and not hasattr(options, "set")):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.set = [*options.set, *(setting(word) for word in rest)]
     try:
         return int(options.run(options))
     except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import Any
 
 import fiddle as fdl
 import torch
+from rich.table import Table
 
+from .engine.detection import find_coco, predict_records, score_records
 from .engine.mot import MOTRecord, find_sequences, run_sequences, score_sequences, synthetic_sequences
 from .export.motchallenge import write_submission
 from .models import get_config, load
@@ -18,7 +21,7 @@ from .video.motion import MotionDetector
 from .video.tracking import GivenDetections
 
 Progress = Callable[[str, int, "int | None"], None]
-DEFAULTS = {"mot": "sort"}
+DEFAULTS = {"mot": "sort", "det": "tiny_det"}
 
 
 @dataclass
@@ -109,4 +112,26 @@ def test_mot(run: Run) -> Outcome:
     return Outcome(scores, scores.table(), [*written, run.out / "scores.json"])
 
 
-RUNNERS: dict[str, Callable[[Run], Outcome]] = {"mot": test_mot}
+def test_detection(run: Run) -> Outcome:
+    """Detectors on a data set in COCO's layout, or on the config's own (synthetic) test videos."""
+    config = get_config(run.name)
+    if run.data_root is None and config.test_data is None:
+        raise ValueError(f"'{run.name}' has no test data of its own: give --data-root, in COCO's layout")
+    data = fdl.build(config.test_data) if run.data_root is None else find_coco(run.data_root, config.classes)
+    if run.sequences is not None:
+        data.records = [record for record in data.records if record.name in run.sequences]
+    files = predict_records(
+        load(run.name, **run.model_options), data, run.out, resume=run.resume, progress=run.progress
+    )
+    if run.format_only:
+        return Outcome(written=list(files.values()))
+    scores = score_records(data, files)
+    path = run.out / "scores.json"
+    path.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+    table = Table("score", "value")
+    for name, value in scores.items():
+        table.add_row(name, f"{value:.4f}")
+    return Outcome(scores, table, [*files.values(), path] if len(files) < 5 else [run.out / "predictions", path])
+
+
+RUNNERS: dict[str, Callable[[Run], Outcome]] = {"mot": test_mot, "det": test_detection, "vid": test_detection}

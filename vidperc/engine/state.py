@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ..checkpoint.load import FORMAT, CheckpointError, load_state, read_checkpoint
+from ..checkpoint.load import CheckpointError, load_state, read_checkpoint
+from ..checkpoint.save import write_checkpoint
 from .ema import EMA
 
 
@@ -21,23 +21,6 @@ class Progress:
     iteration: int = 0
     best: float | None = None
     best_iteration: int | None = None
-
-
-def write_checkpoint(path: str | Path, state: dict[str, Tensor], meta: dict[str, Any], **more: Any) -> None:
-    """A checkpoint in vidperc's own form, complete or not there at all.
-
-    Raises:
-        OSError: it cannot be written (disk full ...); a file of before is still there.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        torch.save({FORMAT: 1, "meta": meta, "state_dict": {k: v.contiguous() for k, v in state.items()}, **more},
-                   temporary)  # fmt: skip
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save_run(

@@ -21,6 +21,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from ..checkpoint.save import write_checkpoint
 from ..data.loader import TrainingBatches, make_loader
 from ..sequence import SequenceModel
 from ..structures import Clip
@@ -30,7 +31,7 @@ from .log import RunLog
 from .memory import recompute
 from .optim import set_rate
 from .schedule import Schedule
-from .state import Progress, load_run, save_run, write_checkpoint
+from .state import Progress, load_run, save_run
 from .test import test
 
 PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
