@@ -20,6 +20,7 @@ from fiddle import daglish
 from .checkpoint.download import download, is_url
 from .checkpoint.load import LoadReport, load_checkpoint
 from .engine.experiment import Experiment, Task
+from .layers.fuse import fuse_conv_norm
 from .sequence import AUTOCAST, Precision, SequenceModel
 from .zoo import published_checkpoint
 
@@ -116,6 +117,7 @@ def load(
     precision: Precision = "fp32",
     *,
     strict: bool = True,
+    fuse: bool = True,
     **overrides: Any,
 ) -> SequenceModel:
     """A model ready to stream.
@@ -127,6 +129,8 @@ def load(
         device: where it runs.
         precision: of its networks at inference.
         strict: refuse a checkpoint that does not fill the model exactly.
+        fuse: fold batch norms into convolutions. The tensors of a fused model are no longer those of its
+            checkpoint; False for a model that shall learn or be saved.
         overrides: arguments to change, e.g. `test_scale=(512, 288)`, `score_threshold=0.05`, `radius=10`,
             or by path: `**{"model.detector.backbone.depth": 101}`.
 
@@ -143,6 +147,8 @@ def load(
     path = _checkpoint_path(name, config, checkpoint)
     if path is not None:
         load_checkpoint(model, path, config.published_keys, strict=strict)
+    if fuse:
+        fuse_conv_norm(model.eval())
     return prepare(model, device, precision)
 
 

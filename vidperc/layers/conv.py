@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -20,6 +20,8 @@ class ConvNorm(nn.Module):
         make_conv: what makes the convolution, e.g. `ModulatedDeformConv`.
         options: the convolution's, as stride and padding.
     """
+
+    conv_norm_pairs: ClassVar = (("conv", "norm"),)
 
     def __init__(
         self,

@@ -7,7 +7,7 @@ Tensors are named as torchvision's and the published detection checkpoints': `co
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -23,6 +23,7 @@ class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut (ResNet-18, -34)."""
 
     expansion = 1
+    conv_norm_pairs: ClassVar = (("conv1", "bn1"), ("conv2", "bn2"))
 
     def __init__(
         self,
@@ -47,13 +48,14 @@ class BasicBlock(nn.Module):
         shortcut = x if self.downsample is None else self.downsample(x)
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.bn2(self.conv2(x))
-        return self.relu(x + shortcut)
+        return self.relu(x.add_(shortcut))
 
 
 class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 convolutions and a shortcut. Style caffe strides in the first, pytorch in the 3x3."""
 
     expansion = 4
+    conv_norm_pairs: ClassVar = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
 
     def __init__(
         self,
@@ -88,7 +90,7 @@ class Bottleneck(nn.Module):
         x = self.relu(self.bn1(self.conv1(x)))
         x = self.relu(self.bn2(self.conv2(x)))
         x = self.bn3(self.conv3(x))
-        return self.relu(x + shortcut)
+        return self.relu(x.add_(shortcut))
 
 
 def plain_conv(in_channels: int, out_channels: int, kernel_size: int, **options: Any) -> nn.Module:
@@ -122,6 +124,8 @@ class ResNet(nn.Module):
         conv_stages: stage index -> builder of its 3x3 convolutions (`deform_conv_v1`, ...).
         base_channels: width of the stem, 64 in all published networks.
     """
+
+    conv_norm_pairs: ClassVar = (("conv1", "bn1"),)
 
     def __init__(
         self,

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torchvision.ops import roi_align
 
+from ...ops.roi_align import roi_align
 from ...structures import Instances
 
 
@@ -59,9 +59,7 @@ class RoIExtractor:
         return levels.clamp(0, len(self.strides) - 1).long()
 
     def _align(self, feature: Tensor, rois: Tensor, stride: float) -> Tensor:
-        return roi_align(
-            feature, rois.to(feature.dtype), self.output_size, 1 / stride, self.sampling_ratio, aligned=self.aligned
-        )
+        return roi_align(feature, rois, self.output_size, 1 / stride, self.sampling_ratio, self.aligned)
 
 
 def to_rois(boxes: Sequence[Tensor]) -> Tensor:

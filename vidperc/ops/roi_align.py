@@ -1,0 +1,92 @@
+"""RoIAlign (https://arxiv.org/abs/1703.06870, section 3): fixed-size features of regions by bilinear sampling.
+
+torchvision's operator, but for inference on the CPU, where that one runs on a single core. There a bin is
+a weighted sum of rows of the (pixels, channels) table that a channels_last map is: a bag of embeddings. The
+samples of a bin lie at most a pixel apart, so that they share most of their pixels, and the weights of an
+axis do not depend on the other one.
+"""
+
+from __future__ import annotations
+
+import torch
+import torchvision
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def roi_align(
+    features: Tensor, rois: Tensor, size: int, scale: float, sampling_ratio: int = 0, aligned: bool = True
+) -> Tensor:
+    """Features (B, D, H, W) of regions as (P, D, size, size).
+
+    Args:
+        rois: (P, 5) image, x1, y1, x2, y2 in pixels of the images.
+        scale: pixels of the map per pixel of the image.
+        sampling_ratio: samples per bin and axis; 0 takes as many as there are pixels.
+        aligned: pixels' values are those at their centres.
+    """
+    learns = torch.is_grad_enabled() and features.requires_grad
+    if features.device.type != "cpu" or learns or len(rois) == 0:
+        rois = rois.to(features.dtype)
+        return torchvision.ops.roi_align(features, rois, size, scale, sampling_ratio, aligned=aligned)
+    _, channels, height, width = features.shape
+    table = features.permute(0, 2, 3, 1).reshape(-1, channels)  # a view of channels_last maps
+    boxes = rois[:, 1:].float() * scale - (0.5 if aligned else 0.0)
+    start, extent = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]  # (P, 2) x y
+    extent = extent if aligned else extent.clamp(min=1)
+    bins = extent / size
+    counts = torch.full_like(bins, sampling_ratio) if sampling_ratio > 0 else bins.ceil().clamp(min=0)  # (P, 2)
+    first_row = rois[:, 0].long() * (height * width)
+    out = features.new_zeros(len(rois), size, size, channels)
+    largest = counts.amax(1)
+    for most in largest.unique().tolist():
+        index = (largest == most).nonzero(as_tuple=True)[0]
+        if most == 0:
+            continue
+        x, x_weights = axis_taps(start[index, 0], bins[index, 0], counts[index, 0], int(most), width, size)
+        y, y_weights = axis_taps(start[index, 1], bins[index, 1], counts[index, 1], int(most), height, size)
+        rows = (y * width)[:, :, None, :, None] + x[:, None, :, None, :]  # (R, size, size, Ky, Kx)
+        rows = rows + first_row[index, None, None, None, None]
+        weights = y_weights[:, :, None, :, None] * x_weights[:, None, :, None, :]
+        taps = rows.shape[3] * rows.shape[4]
+        sums = F.embedding_bag(
+            rows.reshape(-1, taps).int(),
+            table,
+            per_sample_weights=weights.reshape(-1, taps).to(table.dtype),
+            mode="sum",
+        )
+        out[index] = sums.view(len(index), size, size, channels)
+    return out.permute(0, 3, 1, 2)
+
+
+def axis_taps(
+    start: Tensor, bin_size: Tensor, counts: Tensor, most: int, length: int, size: int
+) -> tuple[Tensor, Tensor]:
+    """Which pixels of an axis each bin takes, and with what weights: two (R, size, K).
+
+    Args:
+        start, bin_size, counts: (R,) of each region, in pixels of the map; counts are samples per bin.
+        most: the largest count.
+        length: of the map's axis.
+    """
+    sample = torch.arange(most, device=start.device)
+    used = sample < counts[:, None]  # (R, most)
+    within = (sample + 0.5) / counts.clamp(min=1)[:, None]
+    bins = torch.arange(size, device=start.device)
+    position = start[:, None, None] + bin_size[:, None, None] * (bins[:, None] + within[:, None])  # (R, size, most)
+    valid = (position >= -1) & (position <= length) & used[:, None]
+    position = position.clamp(0, length - 1)
+    low = position.floor()
+    share = position - low
+    weight = valid / counts.clamp(min=1)[:, None, None]
+    low = low.long()
+    first = low[..., 0]
+    span = int((low.masked_fill(~used[:, None], 0).amax(-1) - first).clamp(min=0).amax()) + 2
+    both = torch.stack([weight * (1 - share), weight * share], dim=-1).flatten(-2)  # (R, size, most * 2)
+    pixels = torch.stack([low, (low + 1).clamp(max=length - 1)], dim=-1).flatten(-2)
+    if span >= 2 * most:
+        return pixels, both
+    slot = (pixels - first[..., None]).clamp(max=span - 1)  # samples that are not used weigh nothing
+    merged = both.new_zeros(*first.shape, span).scatter_add_(-1, slot, both)
+    taps = first[..., None] + torch.arange(span, device=start.device)
+    return taps.clamp(max=length - 1), merged
