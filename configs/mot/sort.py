@@ -1,10 +1,12 @@
-"""SORT (https://arxiv.org/abs/1602.00763) on detections that are given."""
+"""SORT (https://arxiv.org/abs/1602.00763): the paper's on given detections, and MMTracking's with its detector."""
 
 import fiddle as fdl
 
-from vidperc.video.sort import SORT
+from vidperc.video.public_detector import PublicDetector
+from vidperc.video.sort import SORT, EagerSORT
 
-from ..common.trackers import tracking_given_detections
+from ..common.trackers import published_tracking, tracking_given_detections
+from ..det import faster_rcnn_mot
 
 
 def sort_mot15() -> fdl.Config:
@@ -17,3 +19,24 @@ def sort_mot17() -> fdl.Config:
     config = sort_mot15()
     config.model.detector.score_threshold = 0.5
     return config
+
+
+def sort_faster_rcnn_fpn_4e_mot17_private_half() -> fdl.Config:
+    tracker = fdl.Config(EagerSORT, score_threshold=0.5, iou_threshold=0.5)
+    return published_tracking(faster_rcnn_mot.faster_rcnn_r50_fpn_4e_mot17_half(), tracker)
+
+
+def sort_faster_rcnn_fpn_4e_mot17_private() -> fdl.Config:
+    return sort_faster_rcnn_fpn_4e_mot17_private_half()
+
+
+def sort_faster_rcnn_fpn_4e_mot17_public_half() -> fdl.Config:
+    """The detector judges the public detections."""
+    config = sort_faster_rcnn_fpn_4e_mot17_private_half()
+    config.model.detector = fdl.Config(PublicDetector, config.model.detector)
+    config.published_keys = (*config.published_keys, (r"^detector\.", "detector.detector."))
+    return config
+
+
+def sort_faster_rcnn_fpn_4e_mot17_public() -> fdl.Config:
+    return sort_faster_rcnn_fpn_4e_mot17_public_half()

@@ -17,6 +17,7 @@ from ..sequence import SequenceModel
 from ..structures import Frame, ImageList, Instances, Video
 from .association import Floats, Ints
 from .camera_motion import CameraMotion, CameraMotionState
+from .public_detector import judge
 from .tracking import Embedder
 from .tracktor import TracktorTracker, TracktorTrackerState
 
@@ -81,11 +82,7 @@ class PublicTracktor(Tracktor):
     """Tracktor on public detections: the detector's second stage judges `frame.detections` instead of proposals."""
 
     def find(self, features: list[Tensor], images: ImageList, frames: Sequence[Frame]) -> list[Instances]:
-        proposals = [
-            Instances(boxes=(frame.detections or Instances.empty()).boxes.to(self.device) * scale)
-            for frame, scale in zip(frames, scale_factors(images, self.device))
-        ]
-        return self.detector.detect(features, images, proposals)
+        return judge(self.detector, features, images, frames)
 
 
 class DetectorNetworks:
