@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..structures import Frame, Instances, Video
 from .seqformer_decoder import EncodedFrames
-from .seqformer_masks import Rows, dynamic_masks, frame_objects, masks_at, rows_above
+from .seqformer_masks import Rows, dynamic_masks, frame_objects, masks_at
 
 if TYPE_CHECKING:
     from .seqformer import Geometry, SeqFormer
@@ -124,7 +124,7 @@ class ClipTracks:
 
     def _add_scores(self, numbers: Tensor, scores: Tensor, born: int) -> None:
         self.score_sums = torch.cat((self.score_sums.to(scores), scores.new_zeros(born, scores.shape[1])))
-        self.clip_counts = torch.cat((self.clip_counts, self.clip_counts.new_zeros(born))).to(scores)
+        self.clip_counts = torch.cat((self.clip_counts.to(scores), scores.new_zeros(born)))
         kept = numbers >= 0
         self.score_sums[numbers[kept]] += scores[kept]
         self.clip_counts[numbers[kept]] += 1
@@ -191,7 +191,7 @@ class ClipMatching:
         return [self._objects(model, seen, state.tracks.scores[seen.tracks]) for seen in self._rest(model, state)]
 
     def segment(self, model: SeqFormer, video: Video) -> Sequence[Instances]:
-        """The objects of all frames, with the scores that are known at the end; needs the masks of all frames, packed."""
+        """The objects of all frames, with the scores known at the end; keeps the masks of all frames, packed."""
         with model.inference():
             state = self.init_state(model)
         seen: list[SeenFrame] = []
@@ -201,7 +201,8 @@ class ClipMatching:
             seen.extend([] if one is None else [one])
         with model.inference():
             seen.extend(self._rest(model, state))
-            rows = rows_above(state.tracks.scores, model.score_threshold)
+            scores = state.tracks.scores
+            rows = model.rows(scores, model.score_threshold, torch.arange(len(scores), device=scores.device))
         return SeenVideo(rows, seen)
 
     def _advance(self, model: SeqFormer, frame: Frame, state: ClipState) -> SeenFrame | None:
@@ -238,7 +239,7 @@ class ClipMatching:
 
     def _objects(self, model: SeqFormer, seen: SeenFrame, scores: Tensor) -> Instances:
         """With the scores known by now, of the tracks seen (N, C)."""
-        return seen.objects(rows_above(scores, model.score_threshold, seen.tracks))
+        return seen.objects(model.rows(scores, model.score_threshold, seen.tracks.to(scores.device)))
 
 
 @dataclass(slots=True)

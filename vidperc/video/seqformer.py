@@ -22,7 +22,7 @@ from ..structures import Clip, Frame, ImageList, Instances, Video
 from .clip_matching import ClipMatching
 from .seqformer_criterion import SeqFormerCriterion, VideoOutputs, video_targets
 from .seqformer_decoder import BoxHead, DecodedLayer, EncodedFrames, SeqFormerDecoder
-from .seqformer_masks import MaskBranch, dynamic_masks, parameters_per_mask
+from .seqformer_masks import ChooseRows, MaskBranch, dynamic_masks, every_class, parameters_per_mask
 from .whole_video import WholeVideo
 
 LEVELS_OF_MASKS = 3
@@ -51,7 +51,8 @@ class SeqFormer(SequenceModel):
         encoder, decoder: of `channels` channels and one level more than the backbone gives.
         criterion: the training losses.
         num_classes, num_queries: as published 40 and 300.
-        score_threshold: an object has every class scored above it, as one result each.
+        score_threshold, rows: an object's classes scored above it are the results; `rows` is `every_class` of them,
+            as published, or the `best_class`.
         top_k: how many queries of a video, or of each clip, are kept.
         clip_length: frames of a clip; results come with a delay of one clip. None decodes the whole video
             at once when it has ended, the published default.
@@ -71,6 +72,7 @@ class SeqFormer(SequenceModel):
         num_queries: int = 300,
         channels: int = 256,
         score_threshold: float = 0.05,
+        rows: ChooseRows = every_class,
         top_k: int = 10,
         clip_length: int | None = None,
         clip_stride: int = 1,
@@ -79,7 +81,7 @@ class SeqFormer(SequenceModel):
         super().__init__()
         self.preprocessor, self.backbone, self.encoder, self.decoder = preprocessor, backbone, encoder, decoder
         self.criterion = criterion
-        self.score_threshold, self.top_k, self.max_memory = score_threshold, top_k, max_memory
+        self.score_threshold, self.rows, self.top_k, self.max_memory = score_threshold, rows, top_k, max_memory
         self.encode_position = SinePositionalEncoding(channels // 2, offset=-0.5)
         widths = list(backbone.out_channels)  # type: ignore[arg-type]
         self.input_proj = nn.ModuleList(

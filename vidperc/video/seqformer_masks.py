@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -108,24 +109,31 @@ def masks_at(logits: Tensor, size: tuple[int, int], original: tuple[int, int]) -
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The results of a video: an object counts once for every class it is scored high enough for."""
+    """The results of a video, before it is known in which frames they are seen."""
 
     objects: Tensor  # (R,) number of the object in the video
     labels: Tensor  # (R,)
     scores: Tensor  # (R,)
-    classes: int
-
-    @property
-    def ids(self) -> Tensor:
-        """(R,) of every object and class, the same throughout the video."""
-        return self.objects * self.classes + self.labels
+    ids: Tensor  # (R,) the same for one result throughout the video
 
 
-def rows_above(scores: Tensor, threshold: float, numbers: Tensor | None = None) -> Rows:
-    """The rows of N objects with class scores (N, C), numbered 0 to N - 1 or as in `numbers` (N,)."""
-    objects, labels = (scores > threshold).nonzero(as_tuple=True)
-    numbers = objects if numbers is None else numbers[objects]
-    return Rows(numbers, labels, scores[objects, labels], scores.shape[1])
+class ChooseRows(Protocol):
+    """From the class scores (N, C) of N objects with `numbers` (N,), those above a threshold."""
+
+    def __call__(self, scores: Tensor, threshold: float, numbers: Tensor) -> Rows: ...
+
+
+def every_class(scores: Tensor, threshold: float, numbers: Tensor) -> Rows:
+    """A result for every class of an object that is scored high enough, as the published evaluation has it."""
+    row, labels = (scores > threshold).nonzero(as_tuple=True)
+    return Rows(numbers[row], labels, scores[row, labels], numbers[row] * scores.shape[1] + labels)
+
+
+def best_class(scores: Tensor, threshold: float, numbers: Tensor) -> Rows:
+    """One result for an object, of its best class; the ids are the objects' numbers."""
+    best, labels = scores.max(1)
+    row = (best > threshold).nonzero().flatten()
+    return Rows(numbers[row], labels[row], best[row], numbers[row])
 
 
 def frame_objects(rows: Rows, numbers: Tensor, masks: Tensor, boxes: Tensor) -> Instances:

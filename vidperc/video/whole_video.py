@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..structures import Frame, Instances, Video
 from .seqformer_decoder import DecodedLayer, EncodedFrames
-from .seqformer_masks import dynamic_masks, frame_objects, masks_at, rows_above
+from .seqformer_masks import dynamic_masks, frame_objects, masks_at
 
 if TYPE_CHECKING:
     from .seqformer import Geometry, SeqFormer
@@ -125,7 +125,8 @@ class VideoObjects(Sequence[Instances]):
     def __init__(self, model: SeqFormer, state: WholeVideoState, decoded: DecodedLayer, scores: Tensor) -> None:
         assert state.first is not None
         self.queries = scores.amax(1).topk(min(model.top_k, len(scores))).indices
-        self.rows = rows_above(scores[self.queries], model.score_threshold)
+        self._numbers = torch.arange(len(self.queries), device=scores.device)
+        self.rows = model.rows(scores[self.queries], model.score_threshold, self._numbers)
         self.sizes, self.network_size = state.sizes, state.first.size
         self.boxes = decoded.boxes[0, :, self.queries]  # (T, top_k, 4) cx cy w h, from 0 to 1
         self._centres, self._store = decoded.references[0, :, self.queries], state.store
@@ -143,5 +144,4 @@ class VideoObjects(Sequence[Instances]):
         index = range(len(self))[index]
         with torch.inference_mode():
             masks = masks_at(self.mask_logits(index, index + 1)[:, 0], self.network_size, self.sizes[index])
-            numbers = torch.arange(len(masks), device=masks.device)
-            return frame_objects(self.rows, numbers, masks, self.boxes[index])
+            return frame_objects(self.rows, self._numbers, masks, self.boxes[index])
