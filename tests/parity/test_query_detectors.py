@@ -10,6 +10,7 @@ NAMES = [
     "deformable_detr_r50_16x2_50e_coco",
     "deformable_detr_refine_r50_16x2_50e_coco",
     "deformable_detr_twostage_refine_r50_16x2_50e_coco",
+    "sparse_rcnn_r50_fpn_1x_coco",
 ]
 
 
