@@ -44,8 +44,8 @@ class TracktorTracks:
     scores: Floats  # (N,)
     silent: Floats  # (N,) time since the track was last active
     boxes: Floats  # (N, 4) last box, moved along with camera and motion
-    before: Floats  # (N, 4) the box before the last; NaN where there is none
-    velocity: Floats  # (N, 4) of the corners per unit of time
+    before: Floats  # (N, 4) the box before the last; NaN where the track was not active then
+    velocity: Floats  # (N, 2) of the centre per unit of time
     slots: Ints  # (N,) of the galleries
 
     def __len__(self) -> int:
@@ -54,8 +54,9 @@ class TracktorTracks:
 
 @dataclass(slots=True)
 class TracktorTrackerState(TrackerState):
-    """Tracks of Tracktor and their appearances."""
+    """Tracks of Tracktor, their appearances, and the time between the last two updates."""
 
+    dt: float = 1.0
     galleries: Galleries = field(default_factory=lambda: Galleries.empty(1))
     tracks: TracktorTracks = field(default_factory=lambda: _start(DetectionArrays.none(), 0, np.zeros(0, np.int64)))
 
@@ -116,7 +117,7 @@ class TracktorTracker:
         found = DetectionArrays.read(detections, state.updates)
         found = found.take((found.scores > self.score_threshold).nonzero()[0])
         tracks = state.tracks
-        self._move(tracks, warp, check_dt(dt))
+        self._move(tracks, warp, state.dt, check_dt(dt))
         active = self._regress(tracks, networks, dt)
         overlap = iou_matrix(tracks.boxes.take(active, 0), found.boxes)
         found = found.take((overlap.max(0, initial=0.0) < self.new_threshold).nonzero()[0])
@@ -128,7 +129,7 @@ class TracktorTracker:
         if np.count_nonzero(kept) < len(kept):
             state.galleries.release(tracks.slots[~kept])
         state.tracks = join_rows(tracks, kept.nonzero()[0], fresh)
-        state.updates += 1
+        state.updates, state.dt = state.updates + 1, dt
         return out
 
     def alive(self, state: TracktorTrackerState) -> Instances:
@@ -136,17 +137,19 @@ class TracktorTracker:
         tracks = state.tracks
         return describe(tracks.ids, tracks.labels, tracks.boxes, np.ones(len(tracks), bool), tracks.silent > 0.0)
 
-    def _move(self, tracks: TracktorTracks, warp: Floats | None, dt: float) -> None:
+    def _move(self, tracks: TracktorTracks, warp: Floats | None, last_dt: float, dt: float) -> None:
         """Boxes to where camera and objects have moved since the last frame."""
         if warp is not None:
             tracks.boxes = warp_boxes(tracks.boxes, warp)
             tracks.before = warp_boxes(tracks.before, warp)
+        active = (tracks.silent == 0.0)[:, None]
         if self.linear_motion:
             shift = _centres(tracks.boxes) - _centres(tracks.before)
-            shift = np.concatenate((shift, shift), 1)
-            known = ~np.isnan(shift[:, 0]) & (tracks.silent == 0.0)
-            tracks.velocity = np.where(known[:, None], shift, tracks.velocity)
-            tracks.boxes = tracks.boxes + tracks.velocity * dt
+            known = active & ~np.isnan(shift) & (last_dt > 0.0)
+            tracks.velocity = np.where(known, shift / max(last_dt, 1e-9), tracks.velocity)
+        tracks.before = np.where(active, tracks.boxes, np.nan)
+        if self.linear_motion:
+            tracks.boxes = tracks.boxes + np.tile(tracks.velocity * dt, 2)
 
     def _regress(self, tracks: TracktorTracks, networks: FrameNetworks, dt: float) -> Ints:
         """Active tracks onto their objects; the rows that stay active."""
@@ -169,7 +172,6 @@ class TracktorTracker:
 
     @staticmethod
     def _activate(tracks: TracktorTracks, rows: Ints, boxes: Floats, scores: Floats) -> None:
-        tracks.before[rows] = tracks.boxes[rows]
         tracks.boxes[rows] = boxes
         tracks.scores[rows] = scores
         tracks.silent[rows] = 0.0
@@ -262,6 +264,6 @@ def _start(found: DetectionArrays, first_id: int, slots: Ints) -> TracktorTracks
         silent=np.zeros(count),
         boxes=found.boxes,
         before=np.full((count, 4), np.nan),
-        velocity=np.zeros((count, 4)),
+        velocity=np.zeros((count, 2)),
         slots=slots,
     )

@@ -1,0 +1,171 @@
+"""Tracktor's rules on networks that are functions, and the model around a small detector."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+import vidperc
+from vidperc.structures import Frame, Instances
+from vidperc.video.camera_motion import SparseFlowMotion
+from vidperc.video.tracker_state import load_state, save_state
+from vidperc.video.tracktor import TracktorTracker
+from vidperc.video.tracktor_model import PublicTracktor, Tracktor
+
+
+class Networks:
+    """A detector that moves any box onto the nearest object; objects look like their number."""
+
+    def __init__(self, objects, scores=None, looks=None):
+        self.objects = np.asarray(objects, float).reshape(-1, 4)
+        self.scores = np.full(len(self.objects), 0.9) if scores is None else np.asarray(scores)
+        self.looks = looks
+
+    def nearest(self, boxes):
+        distance = np.abs(np.asarray(boxes)[:, None] - self.objects[None]).max(2)
+        return distance.argmin(1), distance.min(1)
+
+    def regress(self, boxes, labels):
+        if not len(self.objects):
+            return boxes, np.full(len(boxes), 0.1)
+        nearest, distance = self.nearest(boxes)
+        return self.objects[nearest], np.where(distance < 40, self.scores[nearest], 0.1)
+
+    def embed(self, boxes):
+        if self.looks is not None and not len(self.objects):
+            return np.zeros((len(boxes), 2))
+        return None if self.looks is None else np.asarray(self.looks, float)[self.nearest(boxes)[0]].reshape(-1, 2)
+
+
+def at(*x):
+    return [[a, 10.0, a + 50, 110.0] for a in x]
+
+
+def found(boxes, score=0.9):
+    boxes = torch.tensor(boxes).reshape(-1, 4)
+    return Instances(boxes=boxes, scores=torch.full((len(boxes),), score), labels=torch.zeros(len(boxes)).long())
+
+
+def test_tracks_follow_their_object_without_detections():
+    tracker = TracktorTracker()
+    state = tracker.init_state()
+    tracker.update(found(at(100.0)), state, Networks(at(100.0)))
+    for k in range(1, 6):
+        tracks = tracker.update(found([]), state, Networks(at(100.0 + 9 * k)))
+        assert tracks.ids.tolist() == [1]
+        assert tracks.boxes.tolist() == at(100.0 + 9 * k)
+        assert tracks.detection_indices.tolist() == [-1]
+        assert torch.isnan(tracks.detection_boxes).all()
+
+
+def test_a_detection_on_a_track_starts_none():
+    tracker = TracktorTracker()
+    state = tracker.init_state()
+    tracker.update(found(at(100.0)), state, Networks(at(100.0)))
+    tracks = tracker.update(found(at(100.0, 300.0)), state, Networks(at(100.0, 300.0)))
+    assert tracks.ids.tolist() == [1, 2]
+    assert tracks.detection_indices.tolist() == [-1, 1]
+
+
+def test_of_two_tracks_on_one_object_the_better_stays():
+    tracker = TracktorTracker()
+    state = tracker.init_state()
+    tracker.update(found(at(100.0, 140.0)), state, Networks(at(100.0, 140.0)))
+    tracks = tracker.update(found([]), state, Networks(at(120.0)))
+    assert len(tracks) == 1
+
+
+@pytest.mark.parametrize(("look", "expected"), [([0.0, 0.0], 1), ([9.0, 0.0], 2)])
+def test_lost_tracks_are_revived_by_their_looks(look, expected):
+    tracker = TracktorTracker()
+    state = tracker.init_state()
+    tracker.update(found(at(100.0)), state, Networks(at(100.0), looks=[[0, 0]]))
+    for _ in range(4):
+        assert len(tracker.update(found([]), state, Networks([], looks=[]))) == 0
+    tracks = tracker.update(found(at(110.0)), state, Networks(at(110.0), looks=[look]))
+    assert tracks.ids.tolist() == [expected]
+
+
+def test_lost_tracks_end():
+    tracker = TracktorTracker(max_age=3)
+    state = tracker.init_state()
+    tracker.update(found(at(100.0)), state, Networks(at(100.0)))
+    for _ in range(4):
+        tracker.update(found([]), state, Networks([]))
+    assert len(tracker.alive(state)) == 0
+    assert state.galleries.free.all()
+
+
+def test_the_camera_and_the_motion_move_boxes_first():
+    """An object jumps 60 pixels: out of reach, unless the camera's motion or its own is known."""
+    pan = np.array([[1.0, 0, 60], [0, 1, 0]])
+    for warp, expected in ((None, 2), (pan, 1)):
+        tracker = TracktorTracker()
+        state = tracker.init_state()
+        tracker.update(found(at(100.0)), state, Networks(at(100.0)))
+        tracks = tracker.update(found(at(160.0)), state, Networks(at(160.0)), warp=warp)
+        assert tracks.ids.tolist() == [expected]
+    tracker = TracktorTracker(linear_motion=True)
+    state = tracker.init_state()
+    tracker.update(found(at(0.0)), state, Networks(at(0.0)))
+    for k in range(1, 9):
+        tracks = tracker.update(found([]), state, Networks(at(15.0 * k)))
+    assert tracks.ids.tolist() == [1]
+    missing = tracker.update(found([]), state, Networks([]))
+    assert len(missing) == 0
+    assert tracker.alive(state).boxes[0, 0] == pytest.approx(135.0, abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def detector():
+    torch.manual_seed(0)
+    model = vidperc.load("faster_rcnn_r50_fpn_4e_mot17_half", test_scale=(128, 64))
+    model.rpn.select = dataclasses.replace(model.rpn.select, post_nms=30)
+    return model
+
+
+def frames(count):
+    texture = np.random.default_rng(0).integers(0, 255, (12, 20, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+    return [Frame.from_array(np.roll(texture, 2 * k, 1), k) for k in range(count)]
+
+
+def test_regression_is_the_detectors_second_stage(detector):
+    """The second stage, asked about boxes, gives what `detect` gives from the same boxes as proposals."""
+    from vidperc.video.tracktor_model import DetectorNetworks
+
+    pictures = frames(2)
+    boxes = np.array([[10.0, 10, 60, 80], [50, 20, 120, 90]])
+    with detector.inference():
+        images = detector.preprocessor([frame.image for frame in pictures])
+        features = detector.extract_features(images)
+        networks = DetectorNetworks(detector, features, images, 1, pictures[1], None)
+        moved, scores = networks.regress(boxes, np.zeros(2, np.int64))
+        scale = torch.tensor([*images.scales[1]] * 2)
+        regions = [Instances(torch.zeros(0, 4)), Instances(torch.from_numpy(boxes).float() * scale)]
+        outputs = detector.roi_head.box_head(detector.roi_head.roi_features(features, regions))
+    expected = detector.roi_head.coder.decode(regions[1].boxes, outputs.codes, images.sizes[1]) / scale
+    assert np.allclose(moved, expected.numpy(), atol=1e-3)
+    assert np.allclose(scores, outputs.logits.softmax(1)[:, 0].numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [Tracktor, PublicTracktor])
+def test_the_model_streams_batches_and_saves(detector, kind, tmp_path):
+    """An untrained detector finds something nearly everywhere; here it is only followed."""
+    tracker = TracktorTracker(score_threshold=0.3, regression_threshold=0.3)
+    model = kind(detector=detector, tracker=tracker, camera=SparseFlowMotion(downscale=1))
+    pictures = frames(2)
+    for frame in pictures:
+        frame.detections = found([[10.0, 10, 60, 80], [80, 20, 130, 90]])
+    with model.inference():
+        states = [model.init_state(), model.init_state()]
+        alone = [model.step(frame, states[0]) for frame in pictures]
+        first = model.step_batch([pictures[0]] * 2, [states[1], model.init_state()])
+        save_state(states[1], tmp_path / "state.npz")
+        state = load_state(tmp_path / "state.npz")
+        rest = [model.step(frame, state) for frame in pictures[1:]]
+    for a, b in zip(alone, [first[0], *rest]):
+        assert torch.isfinite(a.boxes).all()
+        assert a.ids.tolist() == b.ids.tolist()
+        assert torch.allclose(a.boxes, b.boxes, atol=1e-2)
+    assert len(alone[0]) > 0
