@@ -9,13 +9,14 @@ from typing import Any
 
 import fiddle as fdl
 import torch
+from fiddle.experimental import serialization
 
 from .checkpoint import CheckpointError, read_checkpoint
 from .checkpoint.load import load_checkpoint
 from .checkpoint.save import write_checkpoint
 from .engine.log import read_log
 from .engine.test import Progress, test
-from .models import get_config, prepare
+from .models import prepare
 
 FOLDER = Path(__file__).parent / "zoo" / "checkpoints"
 LARGEST = 3 * 10**6  # bytes
@@ -25,7 +26,7 @@ def ship(run: str | Path, name: str, out: str | Path = FOLDER, progress: Progres
     """Write `NAME.pt`, the weights of a run's `best.pt` as float16, and `NAME.json` beside it.
 
     The JSON holds the command, seed and versions of the run, its length and time, and the scores of the
-    written file, loaded again, on the config's test data.
+    written file, loaded again, on the test data of the run's resolved config.
 
     Raises:
         FileNotFoundError: no such run. ValueError: it is of another config, or the config has no test data.
@@ -35,7 +36,7 @@ def ship(run: str | Path, name: str, out: str | Path = FOLDER, progress: Progres
     command = json.loads((run / "command.json").read_text(encoding="utf-8"))
     if command["name"] != name:
         raise ValueError(f"{run} is a run of {command['name']}, not of {name}")
-    config = get_config(name)
+    config = serialization.load_json((run / "config.json").read_text(encoding="utf-8"))
     if config.test_data is None:
         raise ValueError(f"'{name}' has no test data to score it on")
     content = read_checkpoint(run / "best.pt")
