@@ -28,7 +28,9 @@ def read_frames(folder: Path) -> list[Frame]:
     info.read(folder / "seqinfo.ini")
     section = info["Sequence"]
     length, size = section.getint("seqLength"), (section.getint("imHeight"), section.getint("imWidth"))
-    rows = np.loadtxt(next((folder / "det").glob("*.txt")), delimiter=",", ndmin=2)
+    path = folder / "det" / "det.txt"
+    path = path if path.is_file() else folder / "det" / f"{folder.name}.txt"
+    rows = np.loadtxt(path, delimiter=",", ndmin=2)
     image = torch.zeros(1, dtype=torch.uint8).expand(3, *size)
     boxes = rows[:, 2:6].astype(np.float32)
     boxes[:, 2:] += boxes[:, :2]
