@@ -113,6 +113,12 @@ class Preprocessor:
         scales = [(w / ow, h / oh) for (h, w), (oh, ow) in zip(sizes, originals)]
         return ImageList(out.permute(0, 3, 1, 2), sizes, originals, scales)
 
+    def pixels(self, images: ImageList) -> Tensor:
+        """The batch as RGB from 0 to 255 again, for networks with a normalisation of their own."""
+        mean = images.tensor.new_tensor(self.mean)[:, None, None]
+        pixels = images.tensor * images.tensor.new_tensor(self.std)[:, None, None] + mean
+        return pixels.flip(1) if self.bgr else pixels
+
     def with_scale(self, test_scale: tuple[int, int]) -> Preprocessor:
         """The same with another test scale."""
         return replace(self, test_scale=test_scale)

@@ -10,6 +10,8 @@ from torch import Tensor
 def warp(features: Tensor, flow: Tensor) -> Tensor:
     """Sample `features` where the flow points to, bilinearly; outside, the border repeats.
 
+    Positions are measured as the published video detectors were trained: cell p of W is read at p (W - 1) / W.
+
     Args:
         features: (B, D, H, W).
         flow: (B, 2, H, W) x and y displacements in cells of the feature map: output cell p takes p + flow(p).
@@ -18,13 +20,6 @@ def warp(features: Tensor, flow: Tensor) -> Tensor:
     y = torch.arange(height, device=flow.device, dtype=flow.dtype)[:, None]
     x = torch.arange(width, device=flow.device, dtype=flow.dtype)
     grid = torch.stack(
-        ((flow[:, 0] + x) * (2 / max(width - 1, 1)) - 1, (flow[:, 1] + y) * (2 / max(height - 1, 1)) - 1), dim=-1
+        ((flow[:, 0] + x) * (2 / width) - 1, (flow[:, 1] + y) * (2 / height) - 1), dim=-1
     )  # (B, H, W, 2)
     return F.grid_sample(features, grid.to(features.dtype), "bilinear", "border", align_corners=True)
-
-
-def resize_flow(flow: Tensor, size: tuple[int, int]) -> Tensor:
-    """The flow of an image (B, 2, H, W), in pixels, as the flow of a map of `size` in its cells."""
-    factor = size[1] / flow.shape[-1]
-    flow = F.interpolate(flow, scale_factor=factor, mode="bilinear", align_corners=False)
-    return flow[..., : size[0], : size[1]] * factor

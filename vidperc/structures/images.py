@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -22,6 +23,15 @@ class ImageList:
 
     def __len__(self) -> int:
         return len(self.sizes)
+
+    def take(self, rows: Sequence[int]) -> ImageList:
+        """The images at `rows`."""
+        return ImageList(
+            self.tensor[list(rows)],
+            [self.sizes[row] for row in rows],
+            [self.original_sizes[row] for row in rows],
+            [self.scales[row] for row in rows],
+        )
 
     @property
     def padded_size(self) -> tuple[int, int]:

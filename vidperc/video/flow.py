@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..structures import ImageList
+
 MEAN = (0.411, 0.432, 0.450)  # of pictures in [0, 1], what FlowNet was trained with
 CONVS = {  # name -> (in, out, kernel, stride) of each convolution
     "conv1": [(6, 64, 7, 2)],
@@ -18,6 +20,7 @@ CONVS = {  # name -> (in, out, kernel, stride) of each convolution
     "conv5": [(512, 512, 3, 2), (512, 512, 3, 1)],
     "conv6": [(512, 1024, 3, 2), (1024, 1024, 3, 1)],
 }
+SCALE = 5.0  # of the published weights' output: pixels of the prepared picture / 20, at a quarter of its size
 REFINE = {5: (1024, 512), 4: (1026, 256), 3: (770, 128), 2: (386, 64)}  # level -> deconvolution in, out
 
 
@@ -43,19 +46,18 @@ class FlowNetS(nn.Module):
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.kaiming_normal_(module.weight, a=0.1)
 
-    def prepare(self, pixels: Tensor) -> Tensor:
-        """RGB pictures (B, 3, H, W) in 0 to 255 as the network wants them, smaller."""
+    def prepare(self, pixels: Tensor, images: ImageList) -> Tensor:
+        """RGB pictures (B, 3, H, W) in 0 to 255 as the network wants them, smaller; their padding is 0."""
         mean = torch.tensor(MEAN, device=pixels.device)[:, None, None]
         pixels = pixels / 255 - mean
+        for picture, (height, width) in zip(pixels, images.sizes, strict=True):
+            picture[:, height:] = 0
+            picture[:, :, width:] = 0
         size = (int(pixels.shape[-2] * self.image_scale), int(pixels.shape[-1] * self.image_scale))
         return F.interpolate(pixels, size=size, mode="bilinear", align_corners=False)
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """Flow (B, 2, h, w) at a quarter of the prepared pictures' size, in their pixels / 4.
-
-        Args:
-            first, second: prepared pictures (B, 3, H, W).
-        """
+        """The network's output (B, 2, h, w) for prepared pictures (B, 3, H, W), at a quarter of their size."""
         levels: dict[int, Tensor] = {}
         x = torch.cat((first, second), dim=1)
         for level, name in enumerate(CONVS, start=1):
@@ -69,3 +71,13 @@ class FlowNetS(nn.Module):
             height, width = skip.shape[-2:]
             x = torch.cat((skip, up[..., :height, :width], flow[..., :height, :width]), dim=1)
         return self.predict_flow(x)  # type: ignore[no-any-return]
+
+    def between(self, first: Tensor, second: Tensor, size: tuple[int, int]) -> Tensor:
+        """Flow from `first` to `second`, prepared pictures, in cells of a feature map of `size`: (B, 2, *size).
+
+        Equal to the flow at the picture's size (by bilinear interpolation), read at the centres of the cells.
+        """
+        flow = self(first, second).float()
+        coarser = size[0] <= flow.shape[-2]
+        resized = F.interpolate(flow, size, mode="area") if coarser else F.interpolate(flow, size, mode="bilinear")
+        return resized * (SCALE * size[1] / flow.shape[-1])

@@ -1,0 +1,27 @@
+"""FGFA (https://arxiv.org/abs/1703.10025) on ImageNet VID: 31 frames around each."""
+
+from __future__ import annotations
+
+import fiddle as fdl
+
+from vidperc.video.fgfa import FGFA, Aggregator
+
+from ..common.two_stage import faster_rcnn_dc5
+from ..common.video_detection import RESNEXT, experiment, flow
+
+
+def fgfa_faster_rcnn_r50_dc5_1x_imagenetvid() -> fdl.Config:
+    aggregator = fdl.Config(Aggregator, channels=512, convs=1)
+    return experiment(fdl.Config(FGFA, detector=faster_rcnn_dc5(), flow=flow(), aggregator=aggregator, radius=15))
+
+
+def fgfa_faster_rcnn_r101_dc5_1x_imagenetvid() -> fdl.Config:
+    config = fgfa_faster_rcnn_r50_dc5_1x_imagenetvid()
+    config.model.detector.backbone.depth = 101
+    return config
+
+
+def fgfa_faster_rcnn_x101_dc5_1x_imagenetvid() -> fdl.Config:
+    config = fgfa_faster_rcnn_r50_dc5_1x_imagenetvid()
+    fdl.assign(config.model.detector.backbone, **RESNEXT)
+    return config

@@ -1,0 +1,33 @@
+"""SELSA (https://arxiv.org/abs/1907.06390) on ImageNet VID: 14 references spread over the video."""
+
+from __future__ import annotations
+
+import fiddle as fdl
+
+from vidperc.video.selsa import SELSA, SELSABoxHead
+
+from ..common.two_stage import faster_rcnn_dc5
+from ..common.video_detection import RESNEXT, experiment
+
+
+def selsa_faster_rcnn_r50_dc5_1x_imagenetvid() -> fdl.Config:
+    detector = faster_rcnn_dc5()
+    detector.roi_head.box_head = fdl.Config(SELSABoxHead, 512, classes=30, fcs=2)
+    return experiment(fdl.Config(SELSA, detector=detector, references=14))
+
+
+def selsa_faster_rcnn_r101_dc5_1x_imagenetvid() -> fdl.Config:
+    config = selsa_faster_rcnn_r50_dc5_1x_imagenetvid()
+    config.model.detector.backbone.depth = 101
+    return config
+
+
+def selsa_faster_rcnn_x101_dc5_1x_imagenetvid() -> fdl.Config:
+    config = selsa_faster_rcnn_r50_dc5_1x_imagenetvid()
+    fdl.assign(config.model.detector.backbone, **RESNEXT)
+    return config
+
+
+def selsa_faster_rcnn_r50_dc5_fp16_1x_imagenetvid() -> fdl.Config:
+    """Trained in half precision; load it with `precision="fp16"` to run it so too."""
+    return selsa_faster_rcnn_r50_dc5_1x_imagenetvid()

@@ -1,0 +1,113 @@
+"""DFF: Deep Feature Flow (Zhu et al. 2017, https://arxiv.org/abs/1611.07715).
+
+Key frames go through the backbone; the frames between take the key frame's features, moved by the flow.
+As the published checkpoints: no scale map, whose network they do not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..image.detector import Detector
+from ..ops.warp import warp
+from ..sequence import SequenceModel
+from ..structures import Clip, Frame, ImageList, Instances, Video
+from .clips import rows_by_size, training_batch, warn_of_new_size
+from .flow import FlowNetS
+
+
+@dataclass
+class DFFState:
+    """The key frame last seen: its features, its picture as the flow network takes it, and its age in frames."""
+
+    features: list[Tensor] | None = None  # (1, D, H, W) each
+    picture: Tensor | None = None  # (1, 3, h, w)
+    age: int = 0
+    size: tuple[int, int] | None = None  # of the video's pictures
+
+
+class DFF(SequenceModel):
+    """A detector whose features are computed on every `key_interval`-th frame and moved to the others.
+
+    A picture of another size is a new key frame.
+    """
+
+    def __init__(self, *, detector: Detector, flow: FlowNetS, key_interval: int = 10) -> None:
+        super().__init__()
+        if key_interval < 1:
+            raise ValueError(f"DFF: key_interval must be at least 1, got {key_interval}")
+        self.detector, self.flow, self.key_interval = detector, flow, key_interval
+
+    def init_state(self, video: Video | None = None) -> DFFState:
+        return DFFState()
+
+    def step(self, frame: Frame, state: DFFState) -> Instances:
+        return self.step_batch([frame], [state])[0]  # type: ignore[return-value]
+
+    def step_batch(self, frames: Sequence[Frame], states: Sequence[DFFState]) -> list[Instances | None]:
+        results: list[Instances | None] = [None] * len(frames)
+        for rows in rows_by_size(frames):
+            found = self._step_same_size([frames[row] for row in rows], [states[row] for row in rows])
+            for row, instances in zip(rows, found, strict=True):
+                results[row] = instances
+        return results
+
+    def _step_same_size(self, frames: list[Frame], states: list[DFFState]) -> list[Instances]:
+        images = self.detector.preprocessor([frame.image for frame in frames], self.device)
+        pictures = self.flow.prepare(self.detector.preprocessor.pixels(images), images)
+        keys = [
+            row for row, (frame, state) in enumerate(zip(frames, states, strict=True)) if self._is_key(frame, state)
+        ]
+        others = [row for row in range(len(frames)) if row not in keys]
+        if keys:
+            self._renew([frames[k] for k in keys], [states[k] for k in keys], images.take(keys), pictures[keys])
+        features: list[list[Tensor]] = [state.features or [] for state in states]
+        if others:
+            moved = self._move([states[row] for row in others], pictures[others])
+            for place, row in enumerate(others):
+                features[row] = [level[place : place + 1] for level in moved]
+        batch = [torch.cat(level) for level in zip(*features, strict=True)]
+        for state in states:
+            state.age += 1
+        return self.detector.detect(batch, images)
+
+    def _is_key(self, frame: Frame, state: DFFState) -> bool:
+        if state.size not in (None, frame.size):
+            warn_of_new_size(frame, state.size, "it is a new key frame")  # type: ignore[arg-type]
+            return True
+        return state.features is None or state.age >= self.key_interval
+
+    def _renew(self, frames: list[Frame], states: list[DFFState], images: ImageList, pictures: Tensor) -> None:
+        """The frames become the key frames of their states."""
+        features = self.detector.extract_features(images)
+        for row, (frame, state) in enumerate(zip(frames, states, strict=True)):
+            state.features = [level[row : row + 1] for level in features]
+            state.picture, state.age, state.size = pictures[row : row + 1], 0, frame.size
+
+    def _move(self, states: list[DFFState], pictures: Tensor) -> list[Tensor]:
+        """The states' key features, moved to the pictures."""
+        keys = torch.cat([state.picture for state in states])  # type: ignore[misc]
+        stored = [torch.cat(level) for level in zip(*(state.features or [] for state in states), strict=True)]
+        return [warp(level, self.flow.between(pictures, keys, level.shape[-2:])) for level in stored]
+
+    def forward(self, clips: list[Clip]) -> dict[str, Tensor]:
+        """Losses on each clip's key frame with the features of its one other frame, moved (section 3.3).
+
+        Raises:
+            ValueError: a clip that is not of two frames.
+        """
+        for clip in clips:
+            if len(clip) != 2:
+                raise ValueError(f"DFF trains on a frame and one before it, clip '{clip.video}' has {len(clip)} frames")
+        images, rows, targets = training_batch(self.detector, clips)
+        references = [2 * number + 1 - clip.key for number, clip in enumerate(clips)]
+        pictures = self.flow.prepare(self.detector.preprocessor.pixels(images), images)
+        stored = self.detector.extract_features(images.take(references))
+        features = [
+            warp(level, self.flow.between(pictures[rows], pictures[references], level.shape[-2:])) for level in stored
+        ]
+        return self.detector.loss(features, images.take(rows), targets)

@@ -1,0 +1,211 @@
+"""SELSA: Sequence Level Semantics Aggregation (Wu et al. 2019, https://arxiv.org/abs/1907.06390).
+
+The regions of a frame borrow from like regions of frames all over the video. What the references give is
+computed once per video: their proposals, their features and the keys and values that the regions attend to.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..image.roi_heads.box_head import BoxHead, BoxOutputs
+from ..image.roi_heads.extractor import boxes_of
+from ..image.two_stage import RCNN
+from ..sequence import SequenceModel
+from ..structures import Clip, Frame, ImageList, Instances, Video
+from .clips import rows_by_size, training_batch
+
+
+class Regions(NamedTuple):
+    """What regions offer to others at one layer: keys and values, (heads, R, D / heads)."""
+
+    keys: Tensor
+    values: Tensor
+
+
+class SemanticAttention(nn.Module):
+    """Attention of regions on the reference regions (section 3.1), with `heads` heads."""
+
+    def __init__(self, channels: int = 1024, heads: int = 16) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query, self.key = nn.Linear(channels, channels), nn.Linear(channels, channels)
+        self.value, self.output = nn.Linear(channels, channels), nn.Linear(channels, channels)
+
+    def split(self, x: Tensor) -> Tensor:
+        """(R, D) to (heads, R, D / heads)."""
+        return x.view(len(x), self.heads, -1).transpose(0, 1)
+
+    def offer(self, references: Tensor) -> Regions:
+        """Keys and values of references (R, D)."""
+        return Regions(self.split(self.key(references)), self.split(self.value(references)))
+
+    def forward(self, x: Tensor, offered: Regions) -> Tensor:
+        """What regions (P, D) take from the references: (P, D)."""
+        mixed = F.scaled_dot_product_attention(self.split(self.query(x))[None], *(part[None] for part in offered))[0]
+        return self.output(mixed.transpose(0, 1).reshape(x.shape))  # type: ignore[no-any-return]
+
+
+class SELSABoxHead(BoxHead):
+    """A box head whose regions look at reference regions before each ReLU of the hidden layers."""
+
+    def __init__(self, in_channels: int = 512, *, heads: int = 16, **options: int) -> None:
+        super().__init__(in_channels, **options)  # type: ignore[arg-type]
+        hidden = self.fc_cls.in_features
+        self.aggregators = nn.ModuleList(SemanticAttention(hidden, heads) for _ in self.shared_fcs)
+
+    def offer(self, regions: Tensor) -> list[Regions]:
+        """What regions (R, D, S, S) offer at each layer. References do not look at each other."""
+        x, offered = self.flat(regions), []
+        for layer, aggregator in zip(self.shared_fcs, self.aggregators, strict=True):
+            x = layer(x)
+            offered.append(aggregator.offer(x))  # type: ignore[operator]
+            x = F.relu(x)
+        return offered
+
+    def attend(self, regions: Tensor, references: Sequence[Regions]) -> BoxOutputs:
+        """Logits and codes of regions (P, D, S, S) that look at the references and at themselves."""
+        x, own = self.flat(regions), None
+        for layer, aggregator, offered in zip(self.shared_fcs, self.aggregators, references, strict=True):
+            x = layer(x)
+            own = x if own is None else layer(F.relu(own))
+            mine = aggregator.offer(own)  # type: ignore[operator]
+            x = F.relu(x + aggregator(x, Regions(*(torch.cat(pair, 1) for pair in zip(offered, mine, strict=True)))))
+        return self.outputs(x)
+
+
+@dataclass
+class SELSAState:
+    """What the reference frames offer, by layer of the box head."""
+
+    references: list[Regions] = field(default_factory=list)
+
+
+class SELSA(SequenceModel):
+    """SELSA with references spread over the whole video, as published for testing.
+
+    Args:
+        detector: an R-CNN whose box head is a `SELSABoxHead`.
+        references: how many frames, at even distances from the first to the last.
+        chunk: frames that go through the backbone together.
+    """
+
+    def __init__(self, *, detector: RCNN, references: int = 14, chunk: int = 4) -> None:
+        super().__init__()
+        if references < 2:
+            raise ValueError(f"SELSA: at least 2 references are needed, got {references}")
+        self.detector, self.references, self.chunk = detector, references, chunk
+
+    @property
+    def box_head(self) -> SELSABoxHead:
+        head = self.detector.roi_head.box_head  # type: ignore[union-attr]
+        assert isinstance(head, SELSABoxHead)
+        return head
+
+    def init_state(self, video: Video | None = None) -> SELSAState:
+        """Reads the reference frames of the video.
+
+        Raises:
+            ValueError: a video without a known end; `SELSAWindow` follows those.
+        """
+        if video is None or video.is_live:
+            raise ValueError(
+                "SELSA looks at frames from all over the video, which a live source or session does not have: "
+                "use the same model with references in a sliding window (SELSAWindow)"
+            )
+        numbers = reference_numbers(len(video), self.references)
+        unique = sorted(set(numbers))
+        frames = [video.frame(number) for number in unique]
+        offers = dict(zip(unique, self.offers(frames), strict=True))
+        return SELSAState(join([offers[number] for number in numbers]))
+
+    def offers(self, frames: Sequence[Frame]) -> list[list[Regions]]:
+        """What each frame's regions offer, by layer; frames of one size go through the network together."""
+        out: list[list[Regions]] = [[] for _ in frames]
+        for rows in rows_by_size(frames):
+            for start in range(0, len(rows), self.chunk):
+                part = rows[start : start + self.chunk]
+                images = self.detector.preprocessor([frames[row].image for row in part], self.device)
+                features = self.detector.extract_features(images)
+                proposals = self.detector.propose(features, images)
+                regions = self.detector.roi_head.roi_features(features, proposals)  # type: ignore[union-attr]
+                offered = self.box_head.offer(regions)
+                for row, picked in zip(part, split(offered, [len(p) for p in proposals]), strict=True):
+                    out[row] = picked
+        return out
+
+    def step(self, frame: Frame, state: SELSAState) -> Instances | None:
+        return self.step_batch([frame], [state])[0]
+
+    def step_batch(self, frames: Sequence[Frame], states: Sequence[SELSAState]) -> list[Instances | None]:
+        results: list[Instances | None] = [None] * len(frames)
+        for rows in rows_by_size(frames):
+            images = self.detector.preprocessor([frames[row].image for row in rows], self.device)
+            features = self.detector.extract_features(images)
+            found = self.detect(features, images, [states[row].references for row in rows])
+            for row, instances in zip(rows, found, strict=True):
+                results[row] = instances
+        return results
+
+    def detect(
+        self, features: list[Tensor], images: ImageList, references: Sequence[Sequence[Regions]]
+    ) -> list[Instances]:
+        """The objects of each image, its regions looking at its own references."""
+        head = self.detector.roi_head
+        proposals = self.detector.propose(features, images)
+        regions = head.roi_features(features, proposals).split([len(p) for p in proposals])  # type: ignore[union-attr]
+        parts = [self.box_head.attend(part, offered) for part, offered in zip(regions, references, strict=True)]
+        outputs = BoxOutputs(*(torch.cat(column) for column in zip(*parts, strict=True)))
+        return head.postprocessor(outputs, boxes_of(proposals), images, head.coder)  # type: ignore[union-attr]
+
+    def forward(self, clips: list[Clip]) -> dict[str, Tensor]:
+        """Losses on each clip's key frame, its regions looking at those of the clip's other frames."""
+        images, rows, targets = training_batch(self.detector, clips)
+        features = self.detector.extract_features(images)
+        head = self.detector.roi_head
+        losses, proposals = self.detector.rpn.loss(  # type: ignore[union-attr]
+            [level[rows] for level in features], images.take(rows), targets
+        )
+        sampled = [head.sampler(p, t, self.box_head.classes) for p, t in zip(proposals, targets, strict=True)]  # type: ignore[union-attr]
+        regions = head.extractor([level[rows] for level in features], [part.boxes for part in sampled])  # type: ignore[union-attr]
+        parts, start = [], 0
+        for row, clip, region in zip(rows, clips, regions.split([len(s.boxes) for s in sampled]), strict=True):
+            others = [place for place in range(start, start + len(clip)) if place != row]
+            start += len(clip)
+            if not others:
+                raise ValueError(f"SELSA trains on clips of a frame and others, '{clip.video}' has one frame")
+            part = [level[others] for level in features]
+            with torch.no_grad():
+                reference_proposals = self.detector.propose(part, images.take(others))
+            offered = self.box_head.offer(head.roi_features(part, reference_proposals))  # type: ignore[union-attr]
+            parts.append(self.box_head.attend(region, offered))
+        outputs = BoxOutputs(*(torch.cat(column) for column in zip(*parts, strict=True)))
+        return losses | head.criterion(outputs, sampled, head.coder)  # type: ignore[union-attr]
+
+
+def reference_numbers(length: int, count: int) -> list[int]:
+    """`count` frame numbers from the first to the last frame at even distances; frames repeat in short videos."""
+    if length < count:
+        text = f"the video has {length} frames, fewer than SELSA's {count} references: some count more than once"
+        warnings.warn(text, stacklevel=3)
+    return [round(place * (length - 1) / (count - 1)) for place in range(count)]
+
+
+def join(offers: Sequence[Sequence[Regions]]) -> list[Regions]:
+    """What several frames offer, as if they were one."""
+    return [
+        Regions(*(torch.cat(parts, 1) for parts in zip(*layer, strict=True))) for layer in zip(*offers, strict=True)
+    ]
+
+
+def split(offered: Sequence[Regions], counts: Sequence[int]) -> list[list[Regions]]:
+    """What a batch of frames offers, by frame, given each one's number of regions."""
+    layers = [zip(layer.keys.split(list(counts), 1), layer.values.split(list(counts), 1)) for layer in offered]
+    return [[Regions(*pair) for pair in frame] for frame in zip(*layers, strict=True)]
