@@ -35,7 +35,7 @@ from vidperc.video.siamrpn_tuning import Trial, grid, prompt_box, record, replay
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return load("tiny_siamese_rpn", checkpoint=None)
+    return load("tiny_siamese_rpn")
 
 
 @pytest.fixture(scope="module")
@@ -333,7 +333,7 @@ def test_negative_pairs_have_another_id():
 
 def test_thirty_steps_halve_the_loss_and_every_parameter_learns():
     torch.manual_seed(0)
-    model = load("tiny_siamese_rpn").train()
+    model = load("tiny_siamese_rpn", fuse=False).train()
     clips = pairs(4, positive=1.0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     history = []
@@ -351,7 +351,7 @@ def test_thirty_steps_halve_the_loss_and_every_parameter_learns():
 
 def test_whole_frames_are_cropped_about_their_box():
     torch.manual_seed(0)
-    model = load("tiny_siamese_rpn").train()
+    model = load("tiny_siamese_rpn", fuse=False).train()
     video = synthetic_videos("train", count=1, length=3, flavour="sot")[0]
     frames = [video.load(index) for index in (0, 2)]
     for frame in frames:

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from ..ops.crop import sample_windows, window_bounds
-from ..sequence import SequenceModel
+from ..sequence import AUTOCAST, SequenceModel
 from ..structures import Clip, Frame, Instances, TrackState, Video
 from .siamrpn_anchors import AnchorGrid, Postprocessor, flatten_maps, hanning_window, to_centers, to_corners
 from .siamrpn_head import SiameseRPNHead, TemplateKernels
+from .siamrpn_network import ModuleNetwork, SiameseNetwork, fold
 from .siamrpn_training import SiameseCriterion, training_batch
 
 
@@ -76,6 +77,22 @@ class SiamRPN(SequenceModel):
         self.template_size, self.search_size = template_size, search_size
         self.context, self.center_size = context, center_size
         self.lost_threshold, self.min_side, self.max_batch = lost_threshold, min_side, max_batch
+        self._folded: tuple[object, SiameseNetwork] | None = None  # of the parameters alone, made anew when they change
+
+    # The network
+
+    def network(self) -> SiameseNetwork:
+        """The modules while training, else their folded form in the model's precision."""
+        modules = ModuleNetwork(self.backbone, self.neck, self.head)
+        if self.training:
+            return modules
+        dtype = AUTOCAST[self.precision] or torch.float32
+        tensors = [*self.parameters(), *self.buffers()]
+        key = (dtype, *((tensor.data_ptr(), tensor._version) for tensor in tensors))
+        if self._folded is None or self._folded[0] != key:
+            self._folded = None  # free the old one first
+            self._folded = (key, fold(modules, dtype))
+        return self._folded[1]
 
     # Following
 
@@ -119,14 +136,16 @@ class SiamRPN(SequenceModel):
 
     def embed_template(self, crops: Tensor) -> TemplateKernels:
         """Kernels from template crops (N, 3, template_size, template_size), BGR from 0 to 255."""
-        features = self.neck(self.backbone(crops))
+        network = self.network()
+        features = network.features(crops)
         first = (features[0].shape[-1] - self.center_size) // 2
         middle = slice(first, first + self.center_size)
-        return self.head.embed_template([feature[..., middle, middle] for feature in features])
+        return network.embed_template([feature[..., middle, middle] for feature in features])
 
     def search(self, kernels: TemplateKernels, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N, K, 2) and codes (N, K, 4) from search crops (N, 3, search_size, search_size), BGR."""
-        logits, codes = self.head(kernels, self.neck(self.backbone(crops)))
+        network = self.network()
+        logits, codes = network.correlate(kernels, network.features(crops))
         return flatten_maps(logits, 2).float(), flatten_maps(codes, 4).float()
 
     def _follow(self, images: list[Tensor], targets: list[SiamRPNTargets]) -> None:

@@ -18,6 +18,8 @@ from ..ops.correlation import depthwise_correlation
 class ConvNorm(nn.Module):
     """Convolution without bias, batch norm, and a ReLU where asked for."""
 
+    conv_norm_pairs = (("conv", "bn"),)
+
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, *, relu: bool = True) -> None:
         super().__init__()
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, bias=False)
@@ -112,10 +114,10 @@ class SiameseRPNHead(nn.Module):
         """Logits and codes from the kernels and the search region's features, one (B, D, H, W) per level."""
         classes = [head(k, x) for head, k, x in zip(self.cls_heads, kernels.classification, search, strict=True)]
         codes = [head(k, x) for head, k, x in zip(self.reg_heads, kernels.regression, search, strict=True)]
-        return _weighted_sum(classes, self.cls_weight), _weighted_sum(codes, self.reg_weight)
+        return weighted_sum(classes, self.cls_weight), weighted_sum(codes, self.reg_weight)
 
 
-def _weighted_sum(levels: list[Tensor], weight: Tensor) -> Tensor:
+def weighted_sum(levels: list[Tensor], weight: Tensor) -> Tensor:
     """Levels (L of (B, ...)) weighted by the softmax of `weight` (L,)."""
     out = levels[0] * weight.softmax(0)[0]
     for level, factor in zip(levels[1:], weight.softmax(0)[1:]):

@@ -25,6 +25,8 @@ EXPANSION = 4
 class SiameseBottleneck(nn.Module):
     """1x1, 3x3, 1x1 convolutions and a shortcut; `geometry` is stride, padding and dilation of the 3x3."""
 
+    conv_norm_pairs = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
+
     def __init__(
         self, in_channels: int, width: int, *, geometry: tuple[int, int, int], downsample: nn.Module | None = None
     ) -> None:
@@ -58,6 +60,8 @@ class SiameseResNet(nn.Module):
             None to learn everything from nothing.
         base_channels: width of the stem, 64 in the published network.
     """
+
+    conv_norm_pairs = (("conv1", "bn1"),)
 
     def __init__(
         self,
