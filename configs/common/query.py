@@ -41,15 +41,17 @@ def query_detector(
 
 
 def transformer_keys() -> KeyRules:
-    """Published names of transformers' layers, of which the decoder's norms are each method's business."""
+    """Published names of transformers' layers, of which the decoder's norms are each method's business.
+
+    Checkpoints from before April 2021 say `self_attn`, `multihead_attn` and `ffn`.
+    """
     return (
         (r"^bbox_head\.transformer\.", "head.predictor."),
         (r"^bbox_head\.", "head.predictor."),
-        (r"\.(encoder\.layers\.\d+)\.attentions\.0\.(attn\.)?", r".\1.self_attn."),
-        (r"\.(decoder\.layers\.\d+)\.attentions\.0\.attn\.", r".\1.self_attn."),
-        (r"\.(decoder\.layers\.\d+)\.attentions\.1\.(attn\.)?", r".\1.cross_attn."),
-        (r"\.ffns\.0\.layers\.0\.0\.", ".linear1."),
-        (r"\.ffns\.0\.layers\.1\.", ".linear2."),
+        (r"\.(attentions\.0|self_attn)\.(attn\.)?", ".self_attn."),
+        (r"\.(attentions\.1|multihead_attn)\.(attn\.)?", ".cross_attn."),
+        (r"\.(ffns\.0|ffn)\.layers\.0\.0\.", ".linear1."),
+        (r"\.(ffns\.0|ffn)\.layers\.1\.", ".linear2."),
         (r"\.(encoder\.layers\.\d+)\.norms\.0\.", r".\1.norm1."),
         (r"\.(encoder\.layers\.\d+)\.norms\.1\.", r".\1.norm2."),
     )

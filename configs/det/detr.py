@@ -27,7 +27,7 @@ KEYS: KeyRules = (
     (r"\.(decoder\.\d+)\.norms\.0\.", r".\1.norm1."),
     (r"\.(decoder\.\d+)\.norms\.1\.", r".\1.norm2."),
     (r"\.(decoder\.\d+)\.norms\.2\.", r".\1.norm3."),
-    (r"\.decoder\.post_norm\.", ".norm."),
+    (r"\.decoder\.(post_)?norm\.", ".norm."),
     (r"\.fc_cls\.", ".classes."),
     (r"\.reg_ffn\.layers\.0\.0\.", ".boxes.0."),
     (r"\.reg_ffn\.layers\.1\.", ".boxes.2."),

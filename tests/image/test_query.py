@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate
 from vidperc.configs.det import deformable_detr, detr, sparse_rcnn
 
 from vidperc import Instances
+from vidperc.checkpoint.keys import rename_key
 from vidperc.image.heads.deformable_detr import Memory, box_encoding, pixel_boxes
 from vidperc.image.heads.query import (
     HungarianMatcher,
@@ -190,6 +191,23 @@ def test_wrong_number_of_levels():
     model = tiny("deformable").eval()
     with pytest.raises(ValueError, match="4 levels, got 3"):
         model.head.detect([torch.zeros(1, 32, 4, 4)] * 3, image_list(torch.zeros(1, 3, 32, 32)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("encoder.layers.3.self_attn.attn.in_proj_weight", "encoder.layers.3.attentions.0.attn.in_proj_weight"),
+        ("decoder.layers.0.multihead_attn.attn.out_proj.bias", "decoder.layers.0.attentions.1.attn.out_proj.bias"),
+        ("decoder.layers.5.ffn.layers.0.0.weight", "decoder.layers.5.ffns.0.layers.0.0.weight"),
+        ("encoder.layers.5.ffn.layers.1.bias", "encoder.layers.5.ffns.0.layers.1.bias"),
+        ("decoder.norm.weight", "decoder.post_norm.weight"),
+    ],
+)
+def test_names_of_old_and_new_checkpoints_of_detr(old, new):
+    old, new = (rename_key(f"bbox_head.transformer.{name}", detr.KEYS) for name in (old, new))
+    assert old == new
+    with torch.device("meta"):
+        assert old in fdl.build(MODELS["detr"]().model).state_dict()
 
 
 # -- by hand -------------------------------------------------------------------------------------------
