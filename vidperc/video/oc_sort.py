@@ -118,9 +118,8 @@ class OCSORT(Tracker):
         state.updates += 1
         out = self._report(tracks, rows, columns, fresh, rest, found, state.updates)
         kept = tracks.silent <= self.max_age
-        rows = None if np.count_nonzero(kept) == len(kept) else kept.nonzero()[0]
-        if len(fresh) or rows is not None:
-            tracks = join_rows(tracks, rows, fresh)
+        if len(fresh) or np.count_nonzero(kept) < len(kept):
+            tracks = join_rows(tracks, kept.nonzero()[0], fresh)
         state.tracks = tracks
         return out
 
