@@ -80,7 +80,8 @@ def join(assigned: Tensor, priors: Tensor, targets: list[Instances]) -> Matches:
 def outside(priors: Tensor, size: tuple[int, int]) -> Tensor:
     """Which priors are centred beyond an image of (height, width), in the padding of a batch; (A,) bool."""
     centre = box_centres(priors) if priors.shape[1] == 4 else priors[:, :2]
-    return (centre >= centre.new_tensor([size[1], size[0]])).any(1)
+    limit = centre.new_tensor([size[1], size[0]]) - 0.01  # the centre of an anchor is only known to rounding
+    return (centre >= limit).any(1)
 
 
 def require_labels(targets: Instances) -> Tensor:

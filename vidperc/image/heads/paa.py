@@ -200,5 +200,7 @@ def voted_boxes(
         voter = (scores[:, label] > score_threshold).nonzero()[:, 0]
         iou = pairwise_iou(found.boxes[member], boxes[voter])
         weight = torch.exp(-((1 - iou) ** 2) / width) * scores[voter, label] * (iou > 0.01)
-        voted[member] = weight @ boxes[voter] / weight.sum(1, keepdim=True)
+        total = weight.sum(1, keepdim=True)
+        # a box without area overlaps nothing, not even itself
+        voted[member] = torch.where(total > 0, weight @ boxes[voter] / total, voted[member])
     return voted
