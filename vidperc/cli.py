@@ -183,6 +183,7 @@ def add_train(command: argparse.ArgumentParser) -> None:
     command.add_argument("--workers", type=int, default=2, help="processes that read data (%(default)s)")
     command.add_argument("--accelerator", default="auto", help="cpu, cuda ... (%(default)s)")
     command.add_argument("--devices", default="1", help="how many; torchrun's environment goes first")
+    command.add_argument("--strategy", default="auto", help="Fabric's, as ddp_find_unused_parameters_true")
     command.add_argument("--log-every", type=int, default=10, help="steps between logged rows")
     command.add_argument("--save-every", type=float, default=300, help="seconds between checkpoints")
 
@@ -197,7 +198,7 @@ def run_train(options: argparse.Namespace) -> int:
     run = RunOptions(
         seed=options.seed, workers=options.workers, accelerator=options.accelerator, resume=options.resume,
         devices=int(options.devices) if options.devices.isdigit() else options.devices,
-        log_every=options.log_every, save_every=options.save_every,
+        log_every=options.log_every, save_every=options.save_every, strategy=options.strategy,
     )  # fmt: skip
     result = train(
         options.name, task=options.task, out=options.out, options=run, checkpoint=options.checkpoint,

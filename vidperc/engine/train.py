@@ -200,10 +200,12 @@ class _Run:
             with self.fabric.no_backward_sync(self.wrapped, enabled=not last):
                 losses: dict[str, Tensor] = self.wrapped(clips)
                 loss = torch.stack([value.float() for value in losses.values()]).sum()
-                self._check(loss, losses, clips)
+                named = {"loss": loss, **losses}
+                values = torch.stack([value.detach().float() for value in named.values()]).tolist()  # one transfer
+                self._check(dict(zip(named, values)), clips)
                 self.fabric.backward(loss / self.schedule.accumulate)
-            for name, value in {"loss": loss, **losses}.items():
-                sums[name] = sums.get(name, 0.0) + float(value.detach()) / self.schedule.accumulate
+            for name, value in zip(named, values):
+                sums[name] = sums.get(name, 0.0) + value / self.schedule.accumulate
         if self.schedule.clip_norm is not None:
             norm = self.fabric.clip_gradients(
                 self.wrapped, self.optimizer, max_norm=self.schedule.clip_norm, error_if_nonfinite=False
@@ -218,15 +220,14 @@ class _Run:
         self.worked += seconds - waited
         return {**sums, "lr": rate, "data_time": waited, "step_time": seconds}
 
-    def _check(self, loss: Tensor, losses: dict[str, Tensor], clips: list[Clip]) -> None:
+    def _check(self, values: dict[str, float], clips: list[Clip]) -> None:
         """Stop all processes where the loss of one is not finite."""
-        bad = not math.isfinite(float(loss.detach()))
+        bad = not math.isfinite(values["loss"])
         if not self._agree(int(bad)):
             return
         name = "bad_batch.pt" if self.fabric.world_size == 1 else f"bad_batch_{self.fabric.global_rank}.pt"
         if bad:
             save_batch(self.out / name, clips)
-        values = {key: float(value.detach()) for key, value in losses.items()}
         where = f"; the batch is in {self.out / name}" if bad else " in another process"
         raise NotFiniteError(f"loss not finite at step {self.progress.iteration + 1}: {values}{where}")
 
