@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fiddle as fdl
 
-from vidperc.video.selsa import SELSA, SELSABoxHead
+from vidperc.video.selsa import SELSA, SELSABoxHead, SELSAWindow
 
 from ..common.two_stage import faster_rcnn_dc5
 from ..common.video_detection import RESNEXT, experiment
@@ -31,3 +31,16 @@ def selsa_faster_rcnn_x101_dc5_1x_imagenetvid() -> fdl.Config:
 def selsa_faster_rcnn_r50_dc5_fp16_1x_imagenetvid() -> fdl.Config:
     """Trained in half precision; load it with `precision="fp16"` to run it so too."""
     return selsa_faster_rcnn_r50_dc5_1x_imagenetvid()
+
+
+def selsa_faster_rcnn_r50_dc5_window() -> fdl.Config:
+    """For live sources: the published network with references up to seven frames before and after."""
+    config = selsa_faster_rcnn_r50_dc5_1x_imagenetvid()
+    config.model = fdl.Config(SELSAWindow, detector=config.model.detector, radius=7, stride=1)
+    return config
+
+
+def selsa_faster_rcnn_r101_dc5_window() -> fdl.Config:
+    config = selsa_faster_rcnn_r50_dc5_window()
+    config.model.detector.backbone.depth = 101
+    return config

@@ -12,16 +12,17 @@ from torch import Tensor, nn
 from ..structures import ImageList
 
 MEAN = (0.411, 0.432, 0.450)  # of pictures in [0, 1], what FlowNet was trained with
-CONVS = {  # name -> (in, out, kernel, stride) of each convolution
-    "conv1": [(6, 64, 7, 2)],
-    "conv2": [(64, 128, 5, 2)],
-    "conv3": [(128, 256, 5, 2), (256, 256, 3, 1)],
-    "conv4": [(256, 512, 3, 2), (512, 512, 3, 1)],
-    "conv5": [(512, 512, 3, 2), (512, 512, 3, 1)],
-    "conv6": [(512, 1024, 3, 2), (1024, 1024, 3, 1)],
+CONVS = {  # name -> (in, out, kernel, stride) of each convolution, in units of the first's width
+    "conv1": [(0, 1, 7, 2)],
+    "conv2": [(1, 2, 5, 2)],
+    "conv3": [(2, 4, 5, 2), (4, 4, 3, 1)],
+    "conv4": [(4, 8, 3, 2), (8, 8, 3, 1)],
+    "conv5": [(8, 8, 3, 2), (8, 8, 3, 1)],
+    "conv6": [(8, 16, 3, 2), (16, 16, 3, 1)],
 }
 SCALE = 5.0  # of the published weights' output: pixels of the prepared picture / 20, at a quarter of its size
-REFINE = {5: (1024, 512), 4: (1026, 256), 3: (770, 128), 2: (386, 64)}  # level -> deconvolution in, out
+REFINE = {5: (16, 8), 4: (16, 4), 3: (12, 2), 2: (6, 1)}  # level -> in, out of its deconvolution, in the same unit
+FLOW = 2  # channels of a flow, which joins the features from level 4 on
 
 
 class FlowNetS(nn.Module):
@@ -29,19 +30,21 @@ class FlowNetS(nn.Module):
 
     Args:
         image_scale: factor by which the pictures shrink before the network sees them.
+        width: channels of the first convolution, 64 in the published network.
     """
 
-    def __init__(self, image_scale: float = 0.5) -> None:
+    def __init__(self, image_scale: float = 0.5, width: int = 64) -> None:
         super().__init__()
         self.image_scale = image_scale
         for name, layers in CONVS.items():
-            convs = [nn.Conv2d(i, o, k, s, k // 2) for i, o, k, s in layers]
+            convs = [nn.Conv2d(i * width or 6, o * width, k, s, k // 2) for i, o, k, s in layers]
             self.add_module(name, nn.Sequential(*convs))
         for level, (inputs, outputs) in REFINE.items():
-            self.add_module(f"deconv{level}", nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=False))
-            self.add_module(f"predict_flow{level + 1}", nn.Conv2d(inputs, 2, 3, padding=1, bias=False))
-            self.add_module(f"upsample_flow{level}", nn.ConvTranspose2d(2, 2, 4, 2, 1, bias=False))
-        self.predict_flow = nn.Conv2d(194, 2, 3, padding=1, bias=False)
+            channels = inputs * width + (FLOW if level < 5 else 0)
+            self.add_module(f"deconv{level}", nn.ConvTranspose2d(channels, outputs * width, 4, 2, 1, bias=False))
+            self.add_module(f"predict_flow{level + 1}", nn.Conv2d(channels, FLOW, 3, padding=1, bias=False))
+            self.add_module(f"upsample_flow{level}", nn.ConvTranspose2d(FLOW, FLOW, 4, 2, 1, bias=False))
+        self.predict_flow = nn.Conv2d(3 * width + FLOW, FLOW, 3, padding=1, bias=False)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.kaiming_normal_(module.weight, a=0.1)

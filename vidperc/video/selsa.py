@@ -7,6 +7,7 @@ computed once per video: their proposals, their features and the keys and values
 from __future__ import annotations
 
 import warnings
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -118,7 +119,7 @@ class SELSA(SequenceModel):
         if video is None or video.is_live:
             raise ValueError(
                 "SELSA looks at frames from all over the video, which a live source or session does not have: "
-                "use the same model with references in a sliding window (SELSAWindow)"
+                "use the same detector with references in a sliding window (SELSAWindow, the *_window configs)"
             )
         numbers = reference_numbers(len(video), self.references)
         unique = sorted(set(numbers))
@@ -155,11 +156,15 @@ class SELSA(SequenceModel):
         return results
 
     def detect(
-        self, features: list[Tensor], images: ImageList, references: Sequence[Sequence[Regions]]
+        self,
+        features: list[Tensor],
+        images: ImageList,
+        references: Sequence[Sequence[Regions]],
+        proposals: list[Instances] | None = None,
     ) -> list[Instances]:
         """The objects of each image, its regions looking at its own references."""
         head = self.detector.roi_head
-        proposals = self.detector.propose(features, images)
+        proposals = self.detector.propose(features, images) if proposals is None else proposals
         regions = head.roi_features(features, proposals).split([len(p) for p in proposals])  # type: ignore[union-attr]
         parts = [self.box_head.attend(part, offered) for part, offered in zip(regions, references, strict=True)]
         outputs = BoxOutputs(*(torch.cat(column) for column in zip(*parts, strict=True)))
@@ -188,6 +193,75 @@ class SELSA(SequenceModel):
             parts.append(self.box_head.attend(region, offered))
         outputs = BoxOutputs(*(torch.cat(column) for column in zip(*parts, strict=True)))
         return losses | head.criterion(outputs, sampled, head.coder)  # type: ignore[union-attr]
+
+
+@dataclass
+class SeenFrame:
+    """One frame of the window: its features, its proposals and what its regions offer, computed once."""
+
+    features: list[Tensor]
+    images: ImageList
+    proposals: list[Instances]
+    offered: list[Regions]
+
+
+@dataclass
+class SELSAWindowState:
+    """The frames of the window, and how many frames were taken in and predicted."""
+
+    window: deque[SeenFrame] = field(default_factory=deque)
+    first: int = 0  # number of the window's first frame
+    taken: int = 0
+    predicted: int = 0
+
+
+class SELSAWindow(SELSA):
+    """SELSA with references in a sliding window, for live sources: every `stride`-th frame up to `radius` strides away.
+
+    At the ends of a video its first and last frame stand for those that are missing.
+    """
+
+    def __init__(self, *, detector: RCNN, radius: int = 7, stride: int = 1) -> None:
+        super().__init__(detector=detector, references=2 * radius)
+        if stride < 1:
+            raise ValueError(f"SELSA: stride must be at least 1, got {stride}")
+        self.radius, self.stride = radius, stride
+
+    @property
+    def lookahead(self) -> int:  # type: ignore[override]
+        return self.radius * self.stride
+
+    def init_state(self, video: Video | None = None) -> SELSAWindowState:  # type: ignore[override]
+        return SELSAWindowState()
+
+    def step_batch(self, frames: Sequence[Frame], states: Sequence[SELSAWindowState]) -> list[Instances | None]:  # type: ignore[override]
+        for rows in rows_by_size(frames):
+            images = self.detector.preprocessor([frames[row].image for row in rows], self.device)
+            features = self.detector.extract_features(images)
+            proposals = self.detector.propose(features, images)
+            offered = self.box_head.offer(self.detector.roi_head.roi_features(features, proposals))  # type: ignore[union-attr]
+            offers = split(offered, [len(part) for part in proposals])
+            for place, row in enumerate(rows):
+                own = [level[place : place + 1] for level in features]
+                seen = SeenFrame(own, images.take([place]), [proposals[place]], offers[place])
+                states[row].window.append(seen)
+                states[row].taken += 1
+        return [self._next(state) if state.taken > self.lookahead else None for state in states]
+
+    def finish(self, state: SELSAWindowState) -> list[Instances]:
+        return [self._next(state) for _ in range(state.taken - state.predicted)]
+
+    def _next(self, state: SELSAWindowState) -> Instances:
+        """The objects of the next frame not yet predicted."""
+        number, state.predicted = state.predicted, state.predicted + 1
+        steps = [step * self.stride for step in range(-self.radius, self.radius + 1) if step]
+        places = [min(max(number + step - state.first, 0), len(state.window) - 1) for step in steps]
+        references = join([state.window[place].offered for place in places])
+        key = state.window[number - state.first]
+        while state.first < state.predicted - self.lookahead:
+            state.window.popleft()
+            state.first += 1
+        return self.detect(key.features, key.images, [references], key.proposals)[0]
 
 
 def reference_numbers(length: int, count: int) -> list[int]:
