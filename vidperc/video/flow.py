@@ -5,6 +5,8 @@ As the published video detectors use it: on pictures of half size, coarse to fin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -75,12 +77,13 @@ class FlowNetS(nn.Module):
             x = torch.cat((skip, up[..., :height, :width], flow[..., :height, :width]), dim=1)
         return self.predict_flow(x)  # type: ignore[no-any-return]
 
-    def between(self, first: Tensor, second: Tensor, size: tuple[int, int]) -> Tensor:
+    def between(self, first: Tensor, second: Tensor, size: Sequence[int]) -> Tensor:
         """Flow from `first` to `second`, prepared pictures, in cells of a feature map of `size`: (B, 2, *size).
 
         Equal to the flow at the picture's size (by bilinear interpolation), read at the centres of the cells.
         """
         flow = self(first, second).float()
+        size = (size[0], size[1])
         coarser = size[0] <= flow.shape[-2]
         resized = F.interpolate(flow, size, mode="area") if coarser else F.interpolate(flow, size, mode="bilinear")
         return resized * (SCALE * size[1] / flow.shape[-1])

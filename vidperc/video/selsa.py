@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from ..image.roi_heads.box_head import BoxHead, BoxOutputs
 from ..image.roi_heads.extractor import boxes_of
+from ..image.roi_heads.roi_head import RoIHead
 from ..image.two_stage import RCNN
 from ..sequence import SequenceModel
 from ..structures import Clip, Frame, ImageList, Instances, Video
@@ -50,7 +51,8 @@ class SemanticAttention(nn.Module):
 
     def forward(self, x: Tensor, offered: Regions) -> Tensor:
         """What regions (P, D) take from the references: (P, D)."""
-        mixed = F.scaled_dot_product_attention(self.split(self.query(x))[None], *(part[None] for part in offered))[0]
+        keys, values = offered
+        mixed = F.scaled_dot_product_attention(self.split(self.query(x))[None], keys[None], values[None])[0]
         return self.output(mixed.transpose(0, 1).reshape(x.shape))  # type: ignore[no-any-return]
 
 
@@ -105,10 +107,16 @@ class SELSA(SequenceModel):
         self.detector, self.references, self.chunk = detector, references, chunk
 
     @property
+    def roi_head(self) -> RoIHead:
+        """The detector's second stage."""
+        assert isinstance(self.detector.roi_head, RoIHead)
+        return self.detector.roi_head
+
+    @property
     def box_head(self) -> SELSABoxHead:
-        head = self.detector.roi_head.box_head  # type: ignore[union-attr]
-        assert isinstance(head, SELSABoxHead)
-        return head
+        """Its network on regions."""
+        assert isinstance(self.roi_head.box_head, SELSABoxHead)
+        return self.roi_head.box_head
 
     def init_state(self, video: Video | None = None) -> SELSAState:
         """Reads the reference frames of the video.
@@ -136,7 +144,7 @@ class SELSA(SequenceModel):
                 images = self.detector.preprocessor([frames[row].image for row in part], self.device)
                 features = self.detector.extract_features(images)
                 proposals = self.detector.propose(features, images)
-                regions = self.detector.roi_head.roi_features(features, proposals)  # type: ignore[union-attr]
+                regions = self.roi_head.roi_features(features, proposals)
                 offered = self.box_head.offer(regions)
                 for row, picked in zip(part, split(offered, [len(p) for p in proposals]), strict=True):
                     out[row] = picked
@@ -163,23 +171,24 @@ class SELSA(SequenceModel):
         proposals: list[Instances] | None = None,
     ) -> list[Instances]:
         """The objects of each image, its regions looking at its own references."""
-        head = self.detector.roi_head
+        head = self.roi_head
         proposals = self.detector.propose(features, images) if proposals is None else proposals
-        regions = head.roi_features(features, proposals).split([len(p) for p in proposals])  # type: ignore[union-attr]
+        regions = head.roi_features(features, proposals).split([len(p) for p in proposals])
         parts = [self.box_head.attend(part, offered) for part, offered in zip(regions, references, strict=True)]
         outputs = BoxOutputs(*(torch.cat(column) for column in zip(*parts, strict=True)))
-        return head.postprocessor(outputs, boxes_of(proposals), images, head.coder)  # type: ignore[union-attr]
+        return head.postprocessor(outputs, boxes_of(proposals), images, head.coder)
 
     def forward(self, clips: list[Clip]) -> dict[str, Tensor]:
         """Losses on each clip's key frame, its regions looking at those of the clip's other frames."""
         images, rows, targets = training_batch(self.detector, clips)
         features = self.detector.extract_features(images)
-        head = self.detector.roi_head
-        losses, proposals = self.detector.rpn.loss(  # type: ignore[union-attr]
-            [level[rows] for level in features], images.take(rows), targets
-        )
-        sampled = [head.sampler(p, t, self.box_head.classes) for p, t in zip(proposals, targets, strict=True)]  # type: ignore[union-attr]
-        regions = head.extractor([level[rows] for level in features], [part.boxes for part in sampled])  # type: ignore[union-attr]
+        head = self.roi_head
+        rpn = self.detector.rpn
+        if rpn is None:
+            raise ValueError("SELSA trains a detector that proposes its own regions")
+        losses, proposals = rpn.loss([level[rows] for level in features], images.take(rows), targets)
+        sampled = [head.sampler(p, t, self.box_head.classes) for p, t in zip(proposals, targets, strict=True)]
+        regions = head.extractor([level[rows] for level in features], [part.boxes for part in sampled])
         parts, start = [], 0
         for row, clip, region in zip(rows, clips, regions.split([len(s.boxes) for s in sampled]), strict=True):
             others = [place for place in range(start, start + len(clip)) if place != row]
@@ -189,10 +198,10 @@ class SELSA(SequenceModel):
             part = [level[others] for level in features]
             with torch.no_grad():
                 reference_proposals = self.detector.propose(part, images.take(others))
-            offered = self.box_head.offer(head.roi_features(part, reference_proposals))  # type: ignore[union-attr]
+            offered = self.box_head.offer(head.roi_features(part, reference_proposals))
             parts.append(self.box_head.attend(region, offered))
         outputs = BoxOutputs(*(torch.cat(column) for column in zip(*parts, strict=True)))
-        return losses | head.criterion(outputs, sampled, head.coder)  # type: ignore[union-attr]
+        return losses | head.criterion(outputs, sampled, head.coder)
 
 
 @dataclass
@@ -239,7 +248,7 @@ class SELSAWindow(SELSA):
             images = self.detector.preprocessor([frames[row].image for row in rows], self.device)
             features = self.detector.extract_features(images)
             proposals = self.detector.propose(features, images)
-            offered = self.box_head.offer(self.detector.roi_head.roi_features(features, proposals))  # type: ignore[union-attr]
+            offered = self.box_head.offer(self.roi_head.roi_features(features, proposals))
             offers = split(offered, [len(part) for part in proposals])
             for place, row in enumerate(rows):
                 own = [level[place : place + 1] for level in features]
