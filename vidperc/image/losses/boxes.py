@@ -39,7 +39,7 @@ def ciou_loss(boxes: Tensor, target: Tensor, eps: float = 1e-6) -> Tensor:
     angle = _aspect(target, eps) - _aspect(boxes, eps)
     ratio = 4 / math.pi**2 * angle.square()
     with torch.no_grad():
-        weight = (iou > 0.5).float() * ratio / (1 - iou + ratio).clamp(min=eps)
+        weight = ratio / (1 - iou + ratio).clamp(min=eps)
     return 1 - iou + _centre_distance(boxes, target, eps) + weight * ratio
 
 
