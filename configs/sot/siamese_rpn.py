@@ -15,6 +15,8 @@ from vidperc.video.siamrpn_anchors import AnchorGrid, Postprocessor
 from vidperc.video.siamrpn_head import ChannelReducer, SiameseRPNHead
 from vidperc.video.siamrpn_training import SiameseCriterion
 
+from ..common.siamese import siamese_schedule, siamese_training
+
 
 def _experiment(penalty: float, window_influence: float, size_rate: float) -> fdl.Config:
     """SiamRPN++ with ResNet-50, correlating on three levels."""
@@ -29,7 +31,14 @@ def _experiment(penalty: float, window_influence: float, size_rate: float) -> fd
         ),
         criterion=fdl.Config(SiameseCriterion),
     )
-    return fdl.Config(Experiment, task="sot", model=model, classes=("object",))
+    return fdl.Config(
+        Experiment,
+        task="sot",
+        model=model,
+        classes=("object",),
+        train_data=siamese_training(),
+        schedule=siamese_schedule(),
+    )
 
 
 def siamese_rpn_r50_20e_lasot() -> fdl.Config:
@@ -52,21 +61,27 @@ def siamese_rpn_r50_20e_vot2018() -> fdl.Config:
     return _experiment(penalty=0.04, window_influence=0.44, size_rate=0.33)
 
 
+def _half(config: fdl.Config) -> fdl.Config:
+    """Trained in mixed precision."""
+    config.schedule.precision = "fp16"
+    return config
+
+
 def siamese_rpn_r50_fp16_20e_lasot() -> fdl.Config:
-    return siamese_rpn_r50_20e_lasot()
+    return _half(siamese_rpn_r50_20e_lasot())
 
 
 def siamese_rpn_r50_fp16_20e_trackingnet() -> fdl.Config:
-    return siamese_rpn_r50_20e_trackingnet()
+    return _half(siamese_rpn_r50_20e_trackingnet())
 
 
 def siamese_rpn_r50_fp16_20e_uav123() -> fdl.Config:
-    return siamese_rpn_r50_20e_uav123()
+    return _half(siamese_rpn_r50_20e_uav123())
 
 
 def siamese_rpn_r50_fp16_20e_otb100() -> fdl.Config:
-    return siamese_rpn_r50_20e_otb100()
+    return _half(siamese_rpn_r50_20e_otb100())
 
 
 def siamese_rpn_r50_fp16_20e_vot2018() -> fdl.Config:
-    return siamese_rpn_r50_20e_vot2018()
+    return _half(siamese_rpn_r50_20e_vot2018())

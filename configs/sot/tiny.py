@@ -26,7 +26,7 @@ def tiny_siamese_rpn() -> fdl.Config:
         neck=fdl.Config(ChannelReducer, in_channels=[128, 256], out_channels=48),
         head=fdl.Config(SiameseRPNHead, in_channels=[48, 48], anchors=5, channels=48),
         anchors=fdl.Config(AnchorGrid),
-        postprocessor=fdl.Config(Postprocessor, penalty=0.05, window_influence=0.3, size_rate=0.5),
+        postprocessor=fdl.Config(Postprocessor, penalty=0.05, window_influence=0.3, size_rate=0.7),
         criterion=fdl.Config(SiameseCriterion),
     )
     return fdl.Config(
@@ -34,6 +34,7 @@ def tiny_siamese_rpn() -> fdl.Config:
         task="sot",
         model=model,
         classes=("object",),
+        shipped="tiny_siamese_rpn.pt",
         train_data=synthetic_training("sot", fdl.Config(Pair, 30), [fdl.Config(SiamesePair)], key_stride=1),
         validation_data=_scoring("val", videos=8, length=30),
         test_data=_scoring("test", videos=20, length=60),

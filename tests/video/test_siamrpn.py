@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import fiddle as fdl
 import numpy as np
 import pytest
 import torch
@@ -14,7 +15,10 @@ from vidperc.data.datasets import ClipDataset
 from vidperc.data.frame_samplers import Pair
 from vidperc.data.synthetic import synthetic_videos
 from vidperc.data.transforms.siamese import CropRange, SiamesePair
-from vidperc.models import load
+from vidperc.engine.experiment import TestData
+from vidperc.engine.test import test as score
+from vidperc.evaluation.sot_evaluator import SOTEvaluator, one_pass
+from vidperc.models import get_config, load, prepare
 from vidperc.ops.correlation import depthwise_correlation
 from vidperc.ops.crop import sample_windows, window_bounds
 from vidperc.structures import Clip, Frame, Instances, TrackState, Video
@@ -32,10 +36,15 @@ from vidperc.video.siamrpn_training import BACKGROUND, IGNORED, OBJECT, SiameseC
 from vidperc.video.siamrpn_tuning import Trial, grid, prompt_box, record, replay, run, tune
 
 
+def untrained():
+    """The tiny model from nothing, which has learnt nothing about where objects are."""
+    torch.manual_seed(0)
+    return fdl.build(get_config("tiny_siamese_rpn").model)
+
+
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(0)
-    return load("tiny_siamese_rpn")
+    return prepare(untrained())
 
 
 @pytest.fixture(scope="module")
@@ -332,8 +341,7 @@ def test_negative_pairs_have_another_id():
 
 
 def test_thirty_steps_halve_the_loss_and_every_parameter_learns():
-    torch.manual_seed(0)
-    model = load("tiny_siamese_rpn", fuse=False).train()
+    model = untrained().train()
     clips = pairs(4, positive=1.0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     history = []
@@ -345,13 +353,12 @@ def test_thirty_steps_halve_the_loss_and_every_parameter_learns():
             without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
             assert not without
         optimizer.step()
-        history.append(float(loss))
+        history.append(loss.item())
     assert np.mean(history[-3:]) < 0.5 * history[0]
 
 
 def test_whole_frames_are_cropped_about_their_box():
-    torch.manual_seed(0)
-    model = load("tiny_siamese_rpn", fuse=False).train()
+    model = untrained().train()
     video = synthetic_videos("train", count=1, length=3, flavour="sot")[0]
     frames = [video.load(index) for index in (0, 2)]
     for frame in frames:
@@ -390,3 +397,30 @@ def test_tuning_confirms_the_best_and_leaves_the_model_as_it_was(model, frames):
     assert measured == sorted(measured, reverse=True) and 2 <= len(measured) <= 3
     own = next(trial for trial in trials if trial.setting == before)
     assert own.measured is not None and trials[0].measured >= own.measured
+
+
+def test_published_schedule_and_mix():
+    from vidperc.configs.common.siamese import RiseAndFall, mixed_pairs
+
+    curve = RiseAndFall()
+    rates = [curve((epoch + 0.5) / 20) for epoch in range(20)]
+    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert rates[5] == 1 and rates[19] == pytest.approx(0.1)
+    falls = np.diff(np.log(rates[5:]))
+    assert falls == pytest.approx(falls[0])
+    first, second = (
+        synthetic_videos(split, 1, length, (160, 256), "sot") for split, length in (("train", 4), ("val", 8))
+    )
+    data = mixed_pairs([first, second], (0.25, 0.75), 100, [])
+    assert data.repeats == pytest.approx([25 / 4] * 4 + [75 / 8] * 8)
+    schedule = fdl.build(get_config("siamese_rpn_r50_fp16_20e_vot2018").schedule)
+    assert schedule.precision == "fp16" and schedule.batch_size == 28
+
+
+# The checkpoint that ships
+
+
+def test_the_shipped_checkpoint_follows_a_synthetic_object():
+    model = load("tiny_siamese_rpn")
+    data = TestData(synthetic_videos("test", 2, 20, (160, 256), "sot"), SOTEvaluator, "success", one_pass)
+    assert score(model, data)["success"] >= 0.6

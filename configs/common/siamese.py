@@ -1,0 +1,77 @@
+"""Training of SiamRPN++ as published: a mix of ImageNet VID, COCO and ImageNet DET (without YouTube-BB), 20 epochs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import fiddle as fdl
+
+from vidperc.data.datasets import ClipDataset
+from vidperc.data.frame_samplers import Pair
+from vidperc.data.readers.coco import read_coco
+from vidperc.data.readers.pascal import read_imagenet_det, read_imagenet_vid
+from vidperc.data.transforms import Transform
+from vidperc.data.transforms.siamese import SiamesePair
+from vidperc.engine.experiment import TrainData
+from vidperc.engine.optim import SGD, Rule
+from vidperc.engine.schedule import Curve, Schedule
+from vidperc.structures import VideoRecord
+
+EPOCHS = 20
+
+
+@dataclass(frozen=True)
+class RiseAndFall(Curve):
+    """The rate rises in equal steps from `first` to 1 in `rise` epochs, then falls by equal factors to `final`."""
+
+    epochs: int = EPOCHS
+    rise: int = 5
+    first: float = 0.2
+    final: float = 0.1
+
+    def __call__(self, progress: float) -> float:
+        epoch = min(int(progress * self.epochs), self.epochs - 1)
+        if epoch < self.rise:
+            return self.first + (1 - self.first) * epoch / max(self.rise - 1, 1)
+        done = (epoch - self.rise) / max(self.epochs - self.rise - 1, 1)
+        return math.exp(done * math.log(self.final))
+
+
+def mixed_pairs(
+    sources: Sequence[Sequence[VideoRecord]], shares: Sequence[float], samples: int, transforms: Sequence[Transform]
+) -> TrainData:
+    """Pairs of several data sets, of which `samples` are an epoch, taken from each in the given shares."""
+    dataset = ClipDataset([record for source in sources for record in source], Pair(100), transforms)
+    source_of = [number for number, source in enumerate(sources) for _ in source]
+    owners = [source_of[video] for video, _ in dataset.keys]
+    counts = [owners.count(number) for number in range(len(sources))]
+    return TrainData(dataset, repeats=[samples * shares[owner] / counts[owner] for owner in owners])
+
+
+def published_pairs(data: str = "data", samples: int = 600_000) -> TrainData:
+    """The published mix, from the folders `coco` and `ILSVRC` in `data`."""
+    root = Path(data)
+    coco = read_coco(root / "coco/annotations/instances_train2017.json", root / "coco/train2017")
+    sources = [read_imagenet_vid(root / "ILSVRC", "train"), coco, read_imagenet_det(root / "ILSVRC")]
+    return mixed_pairs(sources, (0.25, 0.2, 0.55), samples, [SiamesePair()])
+
+
+def siamese_training() -> fdl.Config:
+    """Data of the published training, read when it is built."""
+    return fdl.Config(published_pairs)
+
+
+def siamese_schedule() -> fdl.Config:
+    """20 epochs of SGD; the backbone, where it learns, at a tenth of the rate."""
+    return fdl.Config(
+        Schedule,
+        epochs=EPOCHS,
+        curve=fdl.Config(RiseAndFall),
+        warmup_iterations=0,
+        batch_size=28,
+        clip_norm=10.0,
+        optimizer=fdl.Config(SGD, lr=0.005, momentum=0.9, weight_decay=1e-4, rules=[Rule(r"^backbone\.", lr=0.1)]),
+    )

@@ -1,0 +1,93 @@
+"""Speed of single-object tracking: a whole step against the bare network, and many objects in one frame.
+
+The bare network is the tracker's own, on a search crop that is there already. `plain_ms` is the same network
+unfused, in NCHW and float32, as frameworks run it by default.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+import vidperc
+from vidperc.sequence import Precision
+from vidperc.structures import Frame, Video
+from vidperc.video.siamrpn import SiamRPN
+from vidperc.video.siamrpn_network import ModuleNetwork
+
+
+@dataclass(frozen=True)
+class Row:
+    """Milliseconds per frame; the least of the repeats, as other work on the machine only adds."""
+
+    precision: str
+    step_ms: float
+    bare_ms: float
+    plain_ms: float
+    objects_ms: float  # of one step with all objects
+    objects: int
+
+    @property
+    def overhead(self) -> float:
+        """The step over the bare network."""
+        return self.step_ms / self.bare_ms
+
+
+def measure(
+    name: str = "siamese_rpn_r50_20e_lasot",
+    size: tuple[int, int] = (480, 640),
+    objects: int = 8,
+    repeats: int = 10,
+    precisions: tuple[Precision, ...] = ("fp32", "bf16"),
+) -> Iterator[Row]:
+    """A row per precision, on noise of `size` (height, width)."""
+    rng = np.random.default_rng(0)
+    frame = Frame.from_array(rng.integers(0, 256, (*size, 3), dtype=np.uint8))
+    prompts = torch.tensor([[40.0 + 60 * k, 100, 100 + 60 * k, 180] for k in range(objects)])
+    plain_ms = _plain_ms(name, repeats)
+    for precision in precisions:
+        model = vidperc.load(name, precision=precision)
+        assert isinstance(model, SiamRPN)
+        crop = (torch.rand(1, 3, model.search_size, model.search_size) * 255).to(memory_format=torch.channels_last)
+        with model.inference():
+            states = [model.init_state(Video.from_frames([frame.array], prompt=p)) for p in (prompts[:1], prompts)]
+            for state in states:
+                model.step(frame, state)
+            one, many = states
+            assert one.targets is not None
+            kernels = one.targets.kernels
+
+            def bare(model: SiamRPN = model, kernels: object = kernels, crop: torch.Tensor = crop) -> None:
+                network = model.network()
+                network.correlate(kernels, network.features(crop))  # type: ignore[arg-type]
+
+            times = _least_ms([lambda m=model, s=one: m.step(frame, s), bare], repeats)  # type: ignore[misc]
+            many_ms = _least_ms([lambda m=model, s=many: m.step(frame, s)], max(repeats // 4, 1))[0]  # type: ignore[misc]
+        yield Row(precision, times[0], times[1], plain_ms, many_ms, objects)
+
+
+def _plain_ms(name: str, repeats: int) -> float:
+    """The modules one after the other, in NCHW and float32, with their batch norms."""
+    model = vidperc.load(name, fuse=False).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    network = ModuleNetwork(model.backbone, model.neck, model.head)
+    with torch.inference_mode():
+        middle = [feature[..., 4:11, 4:11] for feature in network.features(torch.rand(1, 3, 127, 127))]
+        kernels, crop = network.embed_template(middle), torch.rand(1, 3, 255, 255) * 255
+        return _least_ms([lambda: network.correlate(kernels, network.features(crop))], repeats)[0]
+
+
+def _least_ms(functions: list[Callable[[], object]], repeats: int) -> list[float]:
+    """The least time of each function; they take turns."""
+    best = [float("inf")] * len(functions)
+    for function in functions:
+        function()
+    for _ in range(repeats):
+        for i, function in enumerate(functions):
+            start = time.perf_counter()
+            function()
+            best[i] = min(best[i], (time.perf_counter() - start) * 1e3)
+    return best
