@@ -30,7 +30,7 @@ setup(
         *(f"vidperc.{name}" for name in find_packages(include=["configs", "configs.*"])),
     ],
     package_dir={"vidperc": "vidperc", "vidperc.configs": "configs"},
-    package_data={"vidperc": ["py.typed", "zoo/*.json", "zoo/*.json.gz", "zoo/checkpoints/*.pt", "zoo/checkpoints/*.json"]},
+    package_data={"vidperc": ["py.typed", "zoo/*.json", "zoo/*.json.gz", "zoo/checkpoints/*"]},
     install_requires=[
         "torch>=2.4",
         "torchvision>=0.19",

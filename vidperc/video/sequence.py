@@ -1,1 +1,0 @@
-from ..sequence import AUTOCAST, Precision, SequenceModel, Session  # noqa: F401
