@@ -203,3 +203,46 @@ def test_proposals_are_in_the_pictures_own_pixels():
         own = model.propose(model.extract_features(batch_of_one), batch_of_one)[0]
     given = Instances(boxes=own.boxes / 2)  # the picture is enlarged by two
     torch.testing.assert_close(model.predict([picture], [given])[0].boxes, model.predict([picture])[0].boxes)
+
+
+def test_grey_rgba_and_sixteen_bit_pictures_are_taken():
+    model = fdl.build(MODELS["faster"]()).eval()
+    grey = np.random.default_rng(3).integers(0, 256, (64, 80), np.uint8)
+    rgb = np.repeat(grey[..., None], 3, axis=2)
+    rgba = np.concatenate([rgb, np.full((64, 80, 1), 9, np.uint8)], axis=2)
+    sixteen = rgb.astype(np.uint16) << 8
+    expected = model.predict([rgb])[0]
+    for picture in (grey, rgba, sixteen, torch.from_numpy(rgb).permute(2, 0, 1)):
+        found = model.predict([picture])[0]
+        torch.testing.assert_close(found.boxes, expected.boxes)
+        torch.testing.assert_close(found.scores, expected.scores)
+
+
+@pytest.mark.parametrize("shape", [(0, 0, 3), (0, 5, 3), (1, 1, 3), (5, 5, 2), (5,)])
+def test_pictures_that_are_none_are_refused(shape):
+    model = fdl.build(MODELS["faster"]()).eval()
+    with pytest.raises(ValueError, match="image 1"):
+        model.predict([np.zeros((64, 80, 3), np.uint8), np.zeros(shape, np.uint8)])
+
+
+def test_no_pictures():
+    assert fdl.build(MODELS["faster"]()).eval().predict([]) == []
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_low_precision_is_near(precision):
+    model = fdl.build(MODELS["mask"]()).eval()
+    picture = np.random.default_rng(0).integers(0, 256, (64, 80, 3), np.uint8)
+    batch_of_one = model.preprocessor([picture])
+    with torch.no_grad():
+        given = [
+            Instances(boxes=part.boxes / 2)
+            for part in model.propose(model.extract_features(batch_of_one), batch_of_one)
+        ]
+    expected = model.predict([picture], given)[0]
+    model.precision = precision
+    found = model.predict([picture], given)[0]
+    assert found.boxes.dtype == found.scores.dtype == torch.float32
+    assert found.masks.shape == (len(found), 64, 80)
+    count = min(len(found), len(expected), 5)
+    torch.testing.assert_close(found.scores[:count], expected.scores[:count], rtol=0, atol=0.03)

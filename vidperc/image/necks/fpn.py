@@ -72,7 +72,7 @@ class FPN(nn.Module):
         used = features[self.start_level :]
         laterals = [conv(x) for conv, x in zip(self.lateral_convs, used)]
         for fine in range(len(laterals) - 1, 0, -1):
-            laterals[fine - 1] = laterals[fine - 1] + F.interpolate(laterals[fine], size=laterals[fine - 1].shape[-2:])
+            laterals[fine - 1].add_(F.interpolate(laterals[fine], size=laterals[fine - 1].shape[-2:]))
         outputs = [conv(x) for conv, x in zip(self.fpn_convs, laterals)]
         if self.extra == "pool":
             while len(outputs) < self.levels:
