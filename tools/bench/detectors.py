@@ -1,0 +1,140 @@
+"""Speed of image detectors on whole pictures, against their bare layers and against torchvision's.
+
+A picture is a photo-like random texture; the time is that of `model.predict([picture])`, uint8 in and boxes
+out, batch 1. Bare layers are the model's convolutions and linear layers alone, each run on an input of the
+shape it had, nothing in between.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import vidperc
+from vidperc.layers.deform_conv import DeformConv
+from vidperc.sequence import AUTOCAST, Precision, SequenceModel
+
+BARE = (nn.Conv2d, nn.Linear, nn.ConvTranspose2d, DeformConv)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Milliseconds per picture; the least of the repeats, as other work on the machine only adds."""
+
+    name: str
+    precision: str
+    model_ms: float
+    bare_ms: float | None = None
+    torchvision_ms: float | None = None
+    peak_mb: float = 0.0  # of the process so far
+
+
+def picture(size: tuple[int, int] = (800, 1333), seed: int = 0) -> np.ndarray:
+    """A smooth random texture, (H, W, 3) uint8."""
+    rng = np.random.default_rng(seed)
+    out = np.zeros((*size, 3), np.float32)
+    for cells in (6, 24, 96):
+        grid = rng.uniform(0, 85, (cells, int(cells * 1.6), 3)).astype(np.float32)
+        out += cv2.resize(grid, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
+    return out.clip(0, 255).astype(np.uint8)
+
+
+def least_ms(functions: list[Callable[[], object]], repeats: int) -> list[float]:
+    """The least time of each function; they take turns, so that all meet the same neighbours."""
+    best = [float("inf")] * len(functions)
+    for function in functions:
+        function()
+    for _ in range(repeats):
+        for i, function in enumerate(functions):
+            start = time.perf_counter()
+            function()
+            best[i] = min(best[i], (time.perf_counter() - start) * 1e3)
+    return best
+
+
+def bare_layers(model: SequenceModel, image: np.ndarray) -> list[tuple[nn.Module, tuple[int, ...]]]:
+    """Every call of a convolution or linear layer in one prediction, with the shape of its input."""
+    calls: list[tuple[nn.Module, tuple[int, ...]]] = []
+
+    def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        calls.append((module, tuple(inputs[0].shape)))
+
+    hooks = [part.register_forward_pre_hook(note) for part in leaves(model)]
+    model.predict([image])  # type: ignore[operator]
+    for hook in hooks:
+        hook.remove()
+    return calls
+
+
+def leaves(model: nn.Module) -> Iterator[nn.Module]:
+    """The layers that count as bare, those inside of deformable convolutions not again."""
+    inside = {id(part) for module in model.modules() if isinstance(module, DeformConv) for part in module.children()}
+    return (part for part in model.modules() if isinstance(part, BARE) and id(part) not in inside)
+
+
+def run_bare(model: SequenceModel, calls: list[tuple[nn.Module, tuple[int, ...]]]) -> Callable[[], None]:
+    """A function that runs the calls on random inputs, one kept per shape."""
+    dtype = AUTOCAST[model.precision] or torch.float32
+    inputs: dict[tuple[int, ...], Tensor] = {}
+    for _, shape in calls:
+        if shape not in inputs:
+            value = torch.randn(shape, dtype=dtype)
+            inputs[shape] = value.to(memory_format=torch.channels_last) if len(shape) == 4 else value
+
+    def run() -> None:
+        with model.inference():
+            for module, shape in calls:
+                module(inputs[shape])
+
+    return run
+
+
+def torchvision_faster_rcnn(image: np.ndarray, precision: Precision = "fp32") -> Callable[[], object]:
+    """torchvision's own Faster R-CNN R50-FPN on the same picture, untrained, as it is used: tensors 0 to 1."""
+    from torchvision.models.detection import fasterrcnn_resnet50_fpn
+
+    network = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, box_score_thresh=0.05).eval()
+    tensor = torch.from_numpy(image).permute(2, 0, 1).float() / 255
+
+    def run() -> object:
+        dtype = AUTOCAST[precision]
+        with torch.inference_mode(), nullcontext() if dtype is None else torch.autocast("cpu", dtype):
+            return network([tensor])
+
+    return run
+
+
+def detector_row(
+    name: str = "faster_rcnn_r50_fpn_1x_coco",
+    precision: Precision = "fp32",
+    *,
+    repeats: int = 5,
+    against_torchvision: bool = True,
+    size: tuple[int, int] = (800, 1333),
+) -> Row:
+    """One detector, untrained, in one precision. torchvision's runs in fp32, whatever the precision."""
+    torch.manual_seed(0)
+    model = vidperc.load(name, precision=precision)
+    image = picture(size)
+    functions: list[Callable[[], object]] = [
+        lambda: model.predict([image]),  # type: ignore[operator]
+        run_bare(model, bare_layers(model, image)),
+    ]
+    if against_torchvision:
+        functions.append(torchvision_faster_rcnn(image))
+    times = least_ms(functions, repeats)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return Row(name, precision, times[0], times[1], times[2] if against_torchvision else None, peak)
+
+
+def detector_rows(repeats: int = 5) -> list[Row]:
+    """The rows of the benchmark: Faster R-CNN in fp32 and bf16 on the threads that torch has."""
+    return [detector_row(precision=precision, repeats=repeats) for precision in ("fp32", "bf16")]
