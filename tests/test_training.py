@@ -2,6 +2,11 @@
 
 import importlib.util
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import fiddle as fdl
 import pytest
@@ -11,6 +16,7 @@ from fiddle.experimental import serialization
 from vidperc import testing
 from vidperc.checkpoint import read_checkpoint
 from vidperc.cli import main
+from vidperc.engine.log import read_log
 from vidperc.engine.train import RunOptions
 from vidperc.models import get_config, load
 from vidperc.shipping import FOLDER, ship
@@ -82,6 +88,29 @@ def test_the_command_line(tmp_path, capsys):
     assert "no part of the model has an argument 'nonsense'" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["train", "tiny_det", "--out", "x", "word"])
+
+
+def test_a_signal_to_all_processes_ends_the_run_with_its_state_kept(tmp_path):
+    """Ctrl-C reaches the data workers too; they must stay until the step is done."""
+    command = [sys.executable, "-m", "vidperc", "train", "tiny_det", "--out", str(tmp_path), "--workers", "1",
+               "--accelerator", "cpu", "--log-every", "1", "schedule.batch_size=1"]  # fmt: skip
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 120
+        while len(read_log(tmp_path)) < 3:
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(60) == 130
+    finally:
+        process.kill()
+    assert read_checkpoint(tmp_path / "last.pt")["training"]["iteration"] >= 3
+
+
+def test_a_task_without_a_tiny_model():
+    with pytest.raises(ValueError, match="a task that has a tiny model: det, "):
+        train(task="nothing")
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.pt")), ids=lambda path: path.stem)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,25 +16,23 @@ from fiddle.codegen import codegen
 from fiddle.experimental import serialization
 
 from .checkpoint.load import load_checkpoint
-from .models import get_config, override
+from .models import get_config, list_models, override
 
 if TYPE_CHECKING:
     from .engine.train import RunOptions, TrainResult
-
-DEFAULTS = {
-    "det": "tiny_det", "vid": "tiny_vid", "mot": "tiny_mot", "sot": "tiny_sot", "vis": "tiny_vis", "reid": "tiny_reid",
-}  # fmt: skip
 
 
 def default_name(task: str) -> str:
     """The config that `--task` alone trains: the task's tiny model on the synthetic videos.
 
     Raises:
-        ValueError: an unknown task.
+        ValueError: the task has none.
     """
-    if task not in DEFAULTS:
-        raise ValueError(f"task '{task}': expected one of {', '.join(DEFAULTS)}")
-    return DEFAULTS[task]
+    name = f"tiny_{task}"
+    if name not in list_models():
+        known = sorted(other.removeprefix("tiny_") for other in list_models() if re.fullmatch("tiny_[a-z]+", other))
+        raise ValueError(f"name a config, or a task that has a tiny model: {', '.join(known)}")
+    return name
 
 
 def train(

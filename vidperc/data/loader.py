@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
@@ -115,6 +116,10 @@ def _set_up_worker(worker: int) -> None:
     """One thread each: the workers share the cores among themselves. Draws do not depend on the worker."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)
+    # A signal to the whole group of processes must not take the workers away before the run has ended its step;
+    # they end when the training process does.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def repeat_factors(labels: Sequence[Sequence[int]], threshold: float = 1e-3) -> list[float]:
