@@ -71,3 +71,33 @@ def lvis_v1_classes() -> tuple[str, ...]:
     """LVIS v1, 1203 classes."""
     text = (resources.files("vidperc") / "zoo" / "lvis_v1_classes.json").read_text(encoding="utf-8")
     return tuple(json.loads(text))
+
+
+def youtube_vis_2019_classes() -> tuple[str, ...]:
+    """YouTube-VIS 2019, 40 classes."""
+    return (
+        "person", "giant_panda", "lizard", "parrot", "skateboard", "sedan", "ape", "dog", "snake", "monkey",
+        "hand", "rabbit", "duck", "cat", "cow", "fish", "train", "horse", "turtle", "bear", "motorbike",
+        "giraffe", "leopard", "fox", "deer", "owl", "surfboard", "airplane", "truck", "zebra", "tiger",
+        "elephant", "snowboard", "boat", "shark", "mouse", "frog", "eagle", "earless_seal", "tennis_racket",
+    )  # fmt: skip
+
+
+def youtube_vis_2021_classes() -> tuple[str, ...]:
+    """YouTube-VIS 2021, 40 classes."""
+    return (
+        "airplane", "bear", "bird", "boat", "car", "cat", "cow", "deer", "dog", "duck", "earless_seal",
+        "elephant", "fish", "flying_disc", "fox", "frog", "giant_panda", "giraffe", "horse", "leopard",
+        "lizard", "monkey", "motorbike", "mouse", "parrot", "person", "rabbit", "shark", "skateboard", "snake",
+        "snowboard", "squirrel", "surfboard", "tennis_racket", "tiger", "train", "truck", "turtle", "whale",
+        "zebra",
+    )  # fmt: skip
+
+
+def ovis_classes() -> tuple[str, ...]:
+    """OVIS, 25 classes, spelt as in its files."""
+    return (
+        "Person", "Bird", "Cat", "Dog", "Horse", "Sheep", "Cow", "Elephant", "Bear", "Zebra", "Giraffe",
+        "Poultry", "Giant_panda", "Lizard", "Parrot", "Monkey", "Rabbit", "Tiger", "Fish", "Turtle", "Bicycle",
+        "Motorcycle", "Airplane", "Boat", "Vehical",
+    )  # fmt: skip

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from ..keys import KeyRules
+from .swin import SWIN
 
-# Detectron2 has `detr.detr.transformer...`, `detr.controller...`; the original code `detr.transformer...`, `controller...`
+# Detectron2 has `detr.detr.transformer...` and `detr.controller...`, the original code `detr.transformer...` and
+# `controller...`.
 PREFIXES: KeyRules = (
     (r"^detr\.(detr\.)?", ""),
     (r"^bbox_embed\.", None),  # the decoder's, a second time
     (r"^transformer\.encoder\..*\.output_proj_box\.", None),  # of no use there
     (r"^backbone\.0\.(backbone|body)\.", "backbone."),
     (r"num_batches_tracked$", None),
+    (r"^backbone\.norm0\.", None),  # a Swin's finest stage, which is not looked at
     (r"^transformer\.", ""),
 )
 
@@ -24,4 +27,4 @@ RESNET: KeyRules = (
     (r"^(backbone\.layer\d+\.\d+)\.conv(\d)\.norm\.", r"\1.bn\2."),
 )
 
-SEQFORMER: KeyRules = (*PREFIXES, *RESNET)
+SEQFORMER: KeyRules = (*PREFIXES, *RESNET, *SWIN)
