@@ -144,7 +144,8 @@ def test_few_and_many_targets(name, which):
 @pytest.mark.parametrize("name", MODELS)
 def test_batches_equal_single_images(name):
     model = tiny(name).eval()
-    pictures = [np.random.default_rng(i).integers(0, 256, (90, 120, 3), np.uint8) for i in range(2)]
+    sizes = [(90, 120), (90, 120), (120, 70)]
+    pictures = [np.random.default_rng(i).integers(0, 256, (*size, 3), np.uint8) for i, size in enumerate(sizes)]
     for picture, result in zip(pictures, model.predict(pictures)):
         alone = model.predict([picture])[0]
         torch.testing.assert_close(alone.scores, result.scores, rtol=0, atol=1e-5)

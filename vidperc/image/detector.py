@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..sequence import SequenceModel
 from ..structures import Clip, Frame, ImageList, Instances
-from .preprocess import Image, Preprocessor
+from .preprocess import Image, Preprocessor, as_rgb_array
 
 
 class Detector(SequenceModel):
@@ -41,12 +41,21 @@ class Detector(SequenceModel):
         """Training losses by name."""
 
     def predict(self, images: Sequence[Image]) -> list[Instances]:
-        """The objects of RGB pictures, uint8 arrays (H, W, 3) or tensors (3, H, W), in their own pixels."""
-        if len(images) == 0:
-            return []
+        """The objects of RGB pictures, uint8 arrays (H, W, 3) or tensors (3, H, W), in their own pixels.
+
+        Each picture gives what it gives alone: networks see padding, so only pictures that need the same
+        share a batch.
+        """
+        arrays = [as_rgb_array(image, f"image {i}") for i, image in enumerate(images)]
+        rows_by_size: dict[tuple[int, int], list[int]] = {}
+        for row, array in enumerate(arrays):
+            rows_by_size.setdefault(self.preprocessor.padded_size(*array.shape[:2]), []).append(row)
+        found: dict[int, Instances] = {}
         with self.inference():
-            batch = self.preprocessor(images, self.device)
-            return self.detect(self.extract_features(batch), batch)
+            for rows in rows_by_size.values():
+                batch = self.preprocessor([arrays[row] for row in rows], self.device)
+                found.update(zip(rows, self.detect(self.extract_features(batch), batch)))
+        return [found[row] for row in range(len(arrays))]
 
     def step(self, frame: Frame, state: Any = None) -> Instances:
         return self.predict([frame.image])[0]

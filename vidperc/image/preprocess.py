@@ -82,6 +82,11 @@ class Preprocessor:
         scale = min(longer / max(height, width), shorter / min(height, width))
         return max(int(height * scale + 0.5), 1), max(int(width * scale + 0.5), 1)
 
+    def padded_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of the batch that an image of this size makes alone."""
+        height, width = self.target_size(height, width)
+        return -(-height // self.pad_divisor) * self.pad_divisor, -(-width // self.pad_divisor) * self.pad_divisor
+
     def resize(self, array: np.ndarray) -> np.ndarray:
         """(H, W, 3) to its test size, bilinear, by OpenCV."""
         height, width = self.target_size(*array.shape[:2])
