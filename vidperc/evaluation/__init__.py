@@ -8,6 +8,8 @@ from .mot_detection import evaluate_mot_detections
 from .scalabel import read_scalabel
 from .scores import MOTCounts, MOTScores
 from .tracks import Tracks
+from .vid import VIDEvaluator, VIDScores
+from .vid_files import evaluate_vid
 
 __all__ = [
     "Evaluator",
@@ -15,9 +17,12 @@ __all__ = [
     "MOTEvaluator",
     "MOTScores",
     "Tracks",
+    "VIDEvaluator",
+    "VIDScores",
     "evaluate",
     "evaluate_mot",
     "evaluate_mot_detections",
+    "evaluate_vid",
     "read_kitti",
     "read_mot",
     "read_scalabel",

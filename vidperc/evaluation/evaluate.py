@@ -7,20 +7,23 @@ from typing import Any
 
 from .mot import evaluate_mot
 from .mot_detection import evaluate_mot_detections
+from .vid_files import evaluate_vid
 
 
 def evaluate(ground_truth: Any, predictions: Any, task: str = "mot", **options: Any) -> Any:
     """Scores `predictions` against `ground_truth`; both may be files, folders, arrays or Instances.
 
     Args:
-        task: 'mot' (see `evaluate_mot` for its options and what it gives) or 'mot_detection'
-            (see `evaluate_mot_detections`).
+        task: 'mot' (see `evaluate_mot` for its options and what it gives), 'mot_detection'
+            (see `evaluate_mot_detections`) or 'vid' (see `evaluate_vid`).
 
     Raises:
         ValueError: another task, or invalid input.
         FileNotFoundError: a path that does not exist.
     """
-    tasks: dict[str, Callable[..., Any]] = {"mot": evaluate_mot, "mot_detection": evaluate_mot_detections}
+    tasks: dict[str, Callable[..., Any]] = {
+        "mot": evaluate_mot, "mot_detection": evaluate_mot_detections, "vid": evaluate_vid,
+    }  # fmt: skip
     if task not in tasks:
         raise ValueError(f"unknown task '{task}': expected one of {', '.join(tasks)}")
     return tasks[task](ground_truth, predictions, **options)
