@@ -13,6 +13,8 @@ from vidperc.image.assigners import MaxIoUAssigner
 from vidperc.image.box_coders import DeltaCoder, LegacyDeltaCoder
 from vidperc.image.heads.dense import DenseHead
 from vidperc.image.heads.dense_postprocess import DensePostprocessor
+from vidperc.image.heads.free_anchor import FreeAnchorCriterion
+from vidperc.image.heads.ghm import GHMCriterion
 from vidperc.image.heads.retinanet import AnchorCriterion, LevelNormRetinaPredictor, RetinaPredictor
 from vidperc.image.losses import smooth_l1_loss
 from vidperc.image.priors import AnchorGenerator, LegacyAnchorGenerator, octave_scales
@@ -157,3 +159,57 @@ def retinanet_r50_fpn_rsb_1x_det_bdd100k() -> fdl.Config:
 
 def retinanet_r50_fpn_rsb_3x_det_bdd100k() -> fdl.Config:
     return _bdd100k(schedule_3x(optimizer=_adamw()))
+
+
+def _variant(criterion: fdl.Config, backbone: fdl.Config | None = None, keys: Any = ()) -> fdl.Config:
+    """The same network trained with another loss."""
+    head = retinanet_head()
+    head.criterion = criterion
+    schedule = schedule_1x(optimizer=sgd(), clip_norm=35.0)
+    return single_stage(head, neck=pyramid(extra="on_input"), backbone=backbone, schedule=schedule, keys=keys)
+
+
+def _ghm(backbone: fdl.Config | None = None) -> fdl.Config:
+    """Gradient harmonising losses (https://arxiv.org/abs/1811.05181)."""
+    assigner = fdl.Config(MaxIoUAssigner, positive=0.5, negative=0.4)
+    keys = (
+        (r"^head\.predictor\.loss_cls\.", "head.criterion.class_density."),
+        (r"^head\.predictor\.loss_bbox\.", "head.criterion.box_density."),
+    )
+    return _variant(fdl.Config(GHMCriterion, assigner=assigner, coder=fdl.Config(DeltaCoder)), backbone, keys)
+
+
+def retinanet_ghm_r50_fpn_1x_coco() -> fdl.Config:
+    return _ghm()
+
+
+def retinanet_ghm_r101_fpn_1x_coco() -> fdl.Config:
+    return _ghm(resnet(101))
+
+
+def retinanet_ghm_x101_32x4d_fpn_1x_coco() -> fdl.Config:
+    return _ghm(resnext())
+
+
+def retinanet_ghm_x101_64x4d_fpn_1x_coco() -> fdl.Config:
+    return _ghm(resnext(groups=64))
+
+
+def _free_anchor(backbone: fdl.Config | None = None) -> fdl.Config:
+    """Bags of anchors (https://arxiv.org/abs/1909.02466)."""
+    coder = fdl.Config(DeltaCoder, stds=(0.1, 0.1, 0.2, 0.2))
+    config = _variant(fdl.Config(FreeAnchorCriterion, coder=coder), backbone)
+    config.model.head.postprocessor.coder = coder
+    return config
+
+
+def retinanet_free_anchor_r50_fpn_1x_coco() -> fdl.Config:
+    return _free_anchor()
+
+
+def retinanet_free_anchor_r101_fpn_1x_coco() -> fdl.Config:
+    return _free_anchor(resnet(101))
+
+
+def retinanet_free_anchor_x101_32x4d_fpn_1x_coco() -> fdl.Config:
+    return _free_anchor(resnext())

@@ -55,6 +55,8 @@ MODELS = {
     "retinanet": lambda: on_pyramid("retinanet_r50_fpn_1x_coco"),
     "retinanet_v1": lambda: on_pyramid("retinanet_r50_fpn_1x_coco_v1"),
     "retinanet_level_norm": lambda: on_pyramid("retinanet_r50_fpn_crop640_50e_coco"),
+    "ghm": lambda: on_pyramid("retinanet_ghm_r50_fpn_1x_coco"),
+    "free_anchor": lambda: on_pyramid("retinanet_free_anchor_r50_fpn_1x_coco"),
     "fcos": lambda: on_pyramid("fcos_r50_caffe_fpn_gn-head_1x_coco"),
     "fcos_tricks": lambda: on_pyramid("fcos_center-normbbox-centeronreg-giou_r50_caffe_fpn_gn-head_dcn_1x_coco"),
     "atss": lambda: on_pyramid("atss_r50_fpn_1x_coco"),

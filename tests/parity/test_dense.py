@@ -12,6 +12,8 @@ GOLDENS = (
     "gfl_r50_fpn_1x_coco",
     "paa_r50_fpn_1x_coco",
     "reppoints_moment_r50_fpn_1x_coco",
+    "retinanet_free_anchor_r50_fpn_1x_coco",
+    "retinanet_ghm_r50_fpn_1x_coco",
     "retinanet_r50_fpn_1x_coco",
     "retinanet_r50_fpn_1x_coco_v1",
     "retinanet_r50_fpn_fp16_1x_coco",
