@@ -5,8 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import cv2
 import pytest
 import torch
+
+# Test processes run side by side, one thread each; a single process may use all cores.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("VIDPERC_TEST_DATA", ROOT.parent / "shared"))
