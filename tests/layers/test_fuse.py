@@ -58,3 +58,14 @@ def test_group_norms_stay():
     model = ConvNorm(3, 32, 3, norm="gn")
     before = set(model.state_dict())
     assert set(fuse_conv_norm(model).state_dict()) == before
+
+
+def test_a_convolution_that_levels_share_stays():
+    conv = nn.Conv2d(3, 4, 1)
+    model = nn.ModuleList(nn.Sequential(conv, nn.BatchNorm2d(4)) for _ in range(2))
+    shaken(model)
+    image = torch.randn(1, 3, 5, 5)
+    before = [level(image) for level in model]
+    fuse_conv_norm(model)
+    for level, expected in zip(model, before):
+        torch.testing.assert_close(level(image), expected)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import torch
@@ -31,13 +32,16 @@ def fuse_conv_norm(model: nn.Module) -> nn.Module:
     The convolution gets weight * scale and a bias, the norm becomes an identity: the outputs are the same up
     to rounding, with one pass over the features less. From then on the state dict holds the folded
     convolutions and no norms, so checkpoints are loaded before, and a model that shall learn is not fused.
+    A convolution that several modules share, each with its own norm, stays as it is.
     """
-    for module in model.modules():
-        for conv_name, norm_name in conv_norm_pairs(module):
-            conv, norm = getattr(module, conv_name, None), getattr(module, norm_name, None)
-            if isinstance(conv, CONVOLUTIONS) and isinstance(norm, _BatchNorm) and norm.running_mean is not None:
-                fold(conv, norm)
-                setattr(module, norm_name, nn.Identity())
+    pairs = [(module, *names) for module in model.modules() for names in conv_norm_pairs(module)]
+    uses = Counter(id(getattr(module, conv_name, None)) for module, conv_name, _ in pairs)
+    for module, conv_name, norm_name in pairs:
+        conv, norm = getattr(module, conv_name, None), getattr(module, norm_name, None)
+        foldable = isinstance(norm, _BatchNorm) and norm.running_mean is not None
+        if isinstance(conv, CONVOLUTIONS) and foldable and uses[id(conv)] == 1:
+            fold(conv, norm)  # type: ignore[arg-type]
+            setattr(module, norm_name, nn.Identity())
     return model
 
 

@@ -29,7 +29,6 @@ class BoxHead(nn.Module):
         convs, fcs: how many of each.
         norm: after every convolution.
         class_agnostic: one box for all classes.
-        pool: average the features of a region over its pixels first.
     """
 
     def __init__(
