@@ -237,16 +237,32 @@ def run_evaluate(options: argparse.Namespace) -> int:
 
 def add_list(command: argparse.ArgumentParser) -> None:
     command.add_argument("--task", choices=["det", "vid", "mot", "sot", "vis"])
-    command.add_argument("--method", help="part of the name")
+    command.add_argument("--method", help="part of the name or of the method")
+    command.add_argument("--markdown", action="store_true", help="as the table of docs/zoo.md")
 
 
 def run_list(options: argparse.Namespace) -> int:
     from .models import list_models
+    from .zoo import zoo_table
 
-    table = Table("name")
+    published: dict[str, Any] = {}
+    for row in zoo_table():
+        if row.name not in published or published[row.name].checkpoint is None:
+            published[row.name] = row
+    rows = []
     for name in list_models(options.task):
-        if options.method is None or options.method.lower() in name:
-            table.add_row(name)
+        row = published.get(name)
+        if options.method and options.method.lower() not in f"{name} {row.method if row else ''}".lower():
+            continue
+        figures = ", ".join(f"{key} {value:g}" for key, value in row.metrics.items()) if row else ""
+        rows.append((name, row.method if row else "", figures, "published" if row and row.checkpoint else ""))
+    headings = ("name", "method", "published figures", "checkpoint")
+    if options.markdown:
+        print("\n".join("| " + " | ".join(cells) + " |" for cells in (headings, ("---",) * 4, *rows)))
+        return 0
+    table = Table(*headings, title=f"{len(rows)} models")
+    for cells in rows:
+        table.add_row(*cells)
     console.print(table)
     return 0
 
