@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,19 @@ import fiddle as fdl
 import torch
 from rich.table import Table
 
-from .engine.detection import find_coco, predict_records, score_records
+from .engine.detection import find_coco, predict_records, process_records, score_records
 from .engine.mot import MOTRecord, find_sequences, run_sequences, score_sequences, synthetic_sequences
+from .engine.video_detection import find_vid, write_coco_results
+from .evaluation.vid import VIDEvaluator
 from .export.motchallenge import write_submission
 from .models import get_config, load
 from .sequence import Precision
+from .structures import VideoRecord
 from .video.motion import MotionDetector
 from .video.tracking import GivenDetections
 
 Progress = Callable[[str, int, "int | None"], None]
-DEFAULTS = {"mot": "sort", "det": "tiny_det"}
+DEFAULTS = {"mot": "sort", "det": "tiny_det", "vid": "tiny_vid"}
 
 
 @dataclass
@@ -134,4 +138,45 @@ def test_detection(run: Run) -> Outcome:
     return Outcome(scores, table, [*files.values(), path] if len(files) < 5 else [run.out / "predictions", path])
 
 
-RUNNERS: dict[str, Callable[[Run], Outcome]] = {"mot": test_mot, "det": test_detection, "vid": test_detection}
+def test_video_detection(run: Run) -> Outcome:
+    """Video detectors on ImageNet VID, on a data set in CocoVID's layout, or on the config's own (synthetic) videos.
+
+    Writes one file of predictions per video, and `results.json` in COCO's form.
+    """
+    config = get_config(run.name)
+    if run.data_root is not None:
+        data = find_vid(run.data_root, config.classes)
+    elif config.test_data is not None:
+        data = fdl.build(config.test_data)
+        data.evaluator = partial(VIDEvaluator, config.classes)
+    else:
+        raise ValueError(f"'{run.name}' has no test data of its own: give --data-root, with ImageNet VID or CocoVID")
+    data.records = chosen_records(data.records, run.sequences)
+    model = load(run.name, **run.model_options)
+    files = predict_records(model, data, run.out, resume=run.resume, progress=run.progress)
+    results = write_coco_results(run.out / "results.json", files, config.classes)
+    if run.format_only:
+        return Outcome(written=[run.out / "predictions", results])
+    evaluator = process_records(data, files)
+    assert isinstance(evaluator, VIDEvaluator)
+    scores = evaluator.scores()
+    scores.to_json(run.out / "scores.json")
+    return Outcome(scores, scores.table(), [run.out / "predictions", results, run.out / "scores.json"])
+
+
+def chosen_records(records: Sequence[VideoRecord], names: Sequence[str] | None) -> list[VideoRecord]:
+    """The records of these names, all for None.
+
+    Raises:
+        ValueError: a name that there is not.
+    """
+    if names is None:
+        return list(records)
+    known = [record.name for record in records]
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise ValueError(f"no video {', '.join(missing)}; there is {', '.join(known[:10])}{' ...' * (len(known) > 10)}")
+    return [record for record in records if record.name in names]
+
+
+RUNNERS: dict[str, Callable[[Run], Outcome]] = {"mot": test_mot, "det": test_detection, "vid": test_video_detection}

@@ -13,6 +13,7 @@ from ..data.datasets import read_frame
 from ..data.problems import DataError
 from ..data.readers.coco import read_coco
 from ..evaluation.coco import COCOEvaluator
+from ..evaluation.evaluators import Evaluator
 from ..io import open_record
 from ..sequence import SequenceModel
 from ..structures import Instances, Video, VideoRecord
@@ -71,6 +72,11 @@ def score_records(data: TestData, files: dict[str, Path]) -> dict[str, float]:
     Raises:
         DataError: a file with another number of frames than its video.
     """
+    return process_records(data, files).evaluate()
+
+
+def process_records(data: TestData, files: dict[str, Path]) -> Evaluator:
+    """The data's evaluator with all videos taken in; raises as `score_records`."""
     evaluator = data.evaluator()
     for record in data.records:
         predictions = read_predictions(files[record.name])
@@ -78,7 +84,7 @@ def score_records(data: TestData, files: dict[str, Path]) -> dict[str, float]:
             raise DataError(f"{files[record.name]}: {len(predictions)} frames, the video has {record_frames(record)}")
         truths = [_truth(record, index) for index in range(len(predictions))]
         evaluator.process(record.name, predictions, truths)  # type: ignore[call-arg]
-    return evaluator.evaluate()
+    return evaluator
 
 
 def _truth(record: VideoRecord, index: int) -> Instances | None:

@@ -1,0 +1,72 @@
+"""Testing video detectors: ImageNet VID or CocoVID on disk, results as COCO json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..data.readers.pascal import read_imagenet_vid
+from ..evaluation.vid import VIDEvaluator
+from .detection import find_coco, read_predictions
+from .experiment import TestData
+
+
+def find_vid(
+    root: str | Path, classes: Sequence[str], split: str = "val", videos: Sequence[str] | None = None
+) -> TestData:
+    """The videos below `root`: ImageNet's layout (Annotations/VID/SPLIT, Data/VID/SPLIT) or COCO's.
+
+    Args:
+        classes: of the model.
+        videos: only these, read alone where the layout allows.
+
+    Raises:
+        FileNotFoundError: neither is there, or a video is not.
+    """
+    root = Path(root)
+    if (root / "Annotations" / "VID" / split).is_dir():
+        records = read_imagenet_vid(root, split, videos)
+    else:
+        try:
+            records = list(find_coco(root, classes).records)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{root}: neither Annotations/VID/{split} (ImageNet VID) nor annotations/instances*.json (CocoVID)"
+            ) from error
+    names = records[0].classes if records else tuple(classes)
+    return TestData(records, lambda: VIDEvaluator(names), "AP50")
+
+
+def write_coco_results(path: Path, files: Mapping[str, Path], classes: Sequence[str]) -> Path:
+    """Predictions of all videos as COCO results with the list of the images they count.
+
+    `annotations` are rows with `score` as COCO's results; images are numbered from 1 in the order of the
+    videos and their frames, categories from 1 in the order of the classes.
+
+    Args:
+        files: `{video: file}` as `predict_records` gives them.
+    """
+    content: dict[str, Any] = {
+        "videos": [], "images": [], "annotations": [],
+        "categories": [{"id": number, "name": name} for number, name in enumerate(classes, 1)],
+    }  # fmt: skip
+    for video, (name, file) in enumerate(files.items(), 1):
+        content["videos"].append({"id": video, "name": name})
+        for index, found in enumerate(read_predictions(file)):
+            image = len(content["images"]) + 1
+            content["images"].append(
+                {"id": image, "video_id": video, "frame_id": index, "file_name": f"{name}/{index:06d}"}
+            )
+            assert found.labels is not None and found.scores is not None
+            for box, label, score in zip(found.boxes.tolist(), found.labels.tolist(), found.scores.tolist()):
+                sides = [round(box[2] - box[0], 3), round(box[3] - box[1], 3)]
+                corner = [round(box[0], 3), round(box[1], 3)]
+                content["annotations"].append(
+                    {"image_id": image, "category_id": label + 1, "bbox": [*corner, *sides], "score": round(score, 6)}
+                )
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(json.dumps(content), encoding="utf-8")
+    part.replace(path)
+    return path
