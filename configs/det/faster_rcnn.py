@@ -13,7 +13,7 @@ from vidperc.image.roi_heads.extractor import RoIExtractor
 
 from ..common.backbones import with_caffe, with_dconv, with_depth, with_mdconv, with_resnext, with_scratch
 from ..common.classes import cityscapes_classes, voc_classes
-from ..common.schedules import schedule_2x, schedule_3x, schedule_cityscapes, schedule_voc
+from ..common.schedules import schedule_1x, schedule_2x, schedule_3x, schedule_cityscapes, schedule_voc
 from ..common.two_stage import experiment, faster_rcnn, rpn_head, smooth_l1
 
 
@@ -147,7 +147,7 @@ def faster_rcnn_r50_fpn_bounded_iou_1x_coco() -> fdl.Config:
 
 
 def faster_rcnn_r50_fpn_fp16_1x_coco() -> fdl.Config:
-    return experiment(faster_rcnn())
+    return experiment(faster_rcnn(), schedule_1x(precision="fp16"))
 
 
 def faster_rcnn_r50_fpn_gn_all_scratch_6x_coco() -> fdl.Config:

@@ -98,7 +98,7 @@ def mask_rcnn_x101_32x8d_fpn_mstrain_poly_3x_coco() -> fdl.Config:
 
 
 def mask_rcnn_r50_fpn_fp16_1x_coco() -> fdl.Config:
-    return experiment(mask_rcnn())
+    return experiment(mask_rcnn(), schedule_1x(precision="fp16"))
 
 
 def mask_rcnn_r50_fpn_albu_1x_coco() -> fdl.Config:
