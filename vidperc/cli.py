@@ -131,6 +131,53 @@ def run_track(options: argparse.Namespace) -> int:
     return 130 if result.interrupted else 0
 
 
+# detect
+
+
+def add_detect(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "input", nargs="?", help="video file, folder, glob, camera number or URL; none: a synthetic clip"
+    )
+    command.add_argument("--model", default="auto", help="auto, hog, or the name of a detector of images or video")
+    command.add_argument("--out", default="out", help="folder of the results (%(default)s)")
+    command.add_argument("--classes", nargs="+", help="only these classes")
+    command.add_argument("--min-score", type=float, default=0.3, help="of what is written (%(default)s)")
+    command.add_argument("--max-frames", type=int)
+    command.add_argument("--no-video", action="store_true", help="write no annotated video")
+    command.add_argument("--save-frames", action="store_true", help="write annotated pictures too")
+    command.add_argument("--show", action="store_true", help="show them in a window; q stops")
+    command.add_argument("--set", nargs="+", type=setting, default=[], metavar="NAME=VALUE", help="of the model")
+    add_network_options(command)
+
+
+def run_detect(options: argparse.Namespace) -> int:
+    from .pipeline import detect
+
+    source = int(options.input) if options.input and options.input.isdigit() else options.input
+    with progress_bar() as bar:
+        task = bar.add_task("detecting", total=None, speed="")
+
+        def report(done: int, total: int | None) -> None:
+            elapsed = bar.tasks[0].elapsed or 0
+            bar.update(task, completed=done, total=total, speed=f"{done / elapsed:.1f}/s" if elapsed else "")
+
+        result = detect(
+            source, options.out, model=options.model, checkpoint=options.checkpoint, device=options.device,
+            precision=options.precision, classes=options.classes, min_score=options.min_score,
+            options=dict(options.set), max_frames=options.max_frames, annotate=not options.no_video,
+            save_frames=options.save_frames, show=options.show, progress=report,
+        )  # fmt: skip
+    console.print(result.detector, highlight=False)
+    console.print(
+        f"{result.frames} frames, {result.objects} objects in {result.seconds:.1f} s "
+        f"(decoding and detector {result.model_seconds:.1f} s)",
+        highlight=False,
+    )
+    written = [path for path in (result.json, result.video) if path.exists()]
+    console.print("wrote " + ", ".join(map(str, written)), highlight=False, soft_wrap=True)
+    return 130 if result.interrupted else 0
+
+
 # test
 
 
@@ -254,7 +301,8 @@ def run_list(options: argparse.Namespace) -> int:
         row = published.get(name)
         if options.method and options.method.lower() not in f"{name} {row.method if row else ''}".lower():
             continue
-        figures = ", ".join(f"{key} {value:g}" for key, value in row.metrics.items()) if row else ""
+        metrics = row.metrics.items() if row else ()
+        figures = ", ".join(f"{key} {value:g}" for key, value in metrics if value is not None)
         rows.append((name, row.method if row else "", figures, "published" if row and row.checkpoint else ""))
     headings = ("name", "method", "published figures", "checkpoint")
     if options.markdown:
@@ -269,6 +317,7 @@ def run_list(options: argparse.Namespace) -> int:
 
 COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Command, str]] = {
     "track": (add_track, run_track, "Track the objects of a video."),
+    "detect": (add_detect, run_detect, "Detect the objects of a video."),
     "test": (add_test, run_test, "Run a model over a data set and score it."),
     "train": (add_train, run_train, "Train a model."),
     "evaluate": (add_evaluate, run_evaluate, "Score result files against ground truth."),
