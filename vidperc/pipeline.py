@@ -1,4 +1,4 @@
-"""A video in, tracks out: what `vidperc.track` and the demo call."""
+"""A video in, tracks or detections out: what `vidperc.track`, `vidperc.pipeline.detect` and the demos call."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ from .evaluation import MOTScores, evaluate_mot, read_tracks
 from .io import ImageWriter, JsonWriter, MotWriter, Video, VideoWriter, with_detections
 from .models import get_config, list_models
 from .models import override as override_config
-from .sequence import Precision
+from .sequence import Precision, SequenceModel
 from .structures import Frame, Instances
 from .video.tracking import TrackByDetection, Tracker
 from .visualize import Trails, Window, draw
 
 Progress = Callable[[int, "int | None"], None]  # frames done, frames in all
+Sink = Callable[[Frame, Instances], None]
 
 
 @dataclass
@@ -127,11 +128,100 @@ def track(
     return result
 
 
+@dataclass
+class DetectResult:
+    """What `detect` made, and how long it took."""
+
+    out: Path
+    detector: str  # one line: which and why
+    frames: int = 0
+    objects: int = 0
+    seconds: float = 0.0
+    model_seconds: float = 0.0  # of these, in decoding and the detector
+    interrupted: bool = False
+
+    @property
+    def video(self) -> Path:
+        """The annotated video."""
+        return self.out / "detections.mp4"
+
+    @property
+    def json(self) -> Path:
+        """Boxes, labels and scores of each frame, with times and class names."""
+        return self.out / "detections.json"
+
+
+def detect(
+    source: Any = None,
+    out: str | Path = "out",
+    *,
+    model: DetectorSpec = "auto",
+    checkpoint: str | Path | None = None,
+    device: str | torch.device = "cpu",
+    precision: Precision = "fp32",
+    classes: Sequence[str] | None = None,
+    min_score: float = 0.3,
+    options: dict[str, Any] | None = None,
+    max_frames: int | None = None,
+    annotate: bool = True,
+    save_frames: bool = False,
+    show: bool = False,
+    progress: Progress | None = None,
+) -> DetectResult:
+    """Detect the objects of a video; write `detections.json` and an annotated `detections.mp4`.
+
+    Args:
+        source: anything `vidperc.Video` takes; None makes a short synthetic clip.
+        model: a detector of images or of video, see `choose_detector`.
+        checkpoint, device, precision: of the detector.
+        classes: only these.
+        min_score: of what is written and drawn.
+        options: arguments of the model to change, as `vidperc.load` takes them.
+        max_frames, annotate, save_frames, show, progress: as for `track`, and so are Ctrl-C and the errors.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    video = Video(synthetic_clip(out)[0] if source is None else source)
+    choice = choose_detector(model, checkpoint=checkpoint, device=device, precision=precision, **(options or {}))
+    if choice.detections is not None:
+        video = with_detections(video, choice.detections)
+    labels = _labels(classes, choice.classes)
+    result = DetectResult(out, choice.reason)
+    with ExitStack() as stack:
+        json = stack.enter_context(JsonWriter(result.json, video.name, video.fps, video.size, choice.classes))
+
+        def rows(frame: Frame, found: Instances) -> None:
+            json.write(frame.index, found, frame.time)
+            result.objects += len(found)
+
+        pictures = _open_pictures(stack, video, result, choice.classes, annotate, save_frames, show)
+        kept = [_keeping(sink, labels, min_score) for sink in [rows, *pictures]]
+        try:
+            _run(choice.detector, video, kept, result, max_frames, progress)
+        except KeyboardInterrupt:
+            result.interrupted = True
+    return result
+
+
+def _keeping(sink: Sink, labels: list[int] | None, min_score: float) -> Sink:
+    """A sink that sees only the objects of these labels with such a score."""
+
+    def filtered(frame: Frame, found: Instances) -> None:
+        kept = torch.ones(len(found), dtype=torch.bool, device=found.boxes.device)
+        if found.scores is not None:
+            kept &= found.scores >= min_score
+        if labels is not None and found.labels is not None:
+            kept &= torch.isin(found.labels, torch.tensor(labels, device=found.labels.device))
+        sink(frame, found[kept])
+
+    return filtered
+
+
 def _run(
-    model: TrackByDetection,
+    model: SequenceModel,
     video: Video,
-    sinks: list[Callable[[Frame, Instances], None]],
-    result: TrackResult,
+    sinks: list[Sink],
+    result: TrackResult | DetectResult,
     max_frames: int | None,
     progress: Progress | None,
 ) -> None:
@@ -140,7 +230,7 @@ def _run(
     for frame, tracks in frames:
         for sink in sinks:
             sink(frame, tracks)
-        if tracks.ids is not None:
+        if tracks.ids is not None and isinstance(result, TrackResult):
             result.ids.update(tracks.ids.tolist())
         result.frames += 1
         result.seconds = time.perf_counter() - started
@@ -150,7 +240,9 @@ def _run(
             break
 
 
-def _timed(frames: Iterator[tuple[Frame, Instances]], result: TrackResult) -> Iterator[tuple[Frame, Instances]]:
+def _timed(
+    frames: Iterator[tuple[Frame, Instances]], result: TrackResult | DetectResult
+) -> Iterator[tuple[Frame, Instances]]:
     """The same, with the time spent in getting them added to the result: decoding waits, detector, tracker."""
     while True:
         started = time.perf_counter()
@@ -169,7 +261,7 @@ def _open_sinks(
     annotate: bool,
     save_frames: bool,
     show: bool,
-) -> list[Callable[[Frame, Instances], None]]:
+) -> list[Sink]:
     """What every frame and its tracks go to, opened on the stack."""
     text = stack.enter_context(MotWriter(result.text))
     json = stack.enter_context(JsonWriter(result.json, video.name, video.fps, video.size, classes))
@@ -178,22 +270,35 @@ def _open_sinks(
         text.write(frame.index, tracks, frame.time)
         json.write(frame.index, tracks, frame.time)
 
+    return [rows, *_open_pictures(stack, video, result, classes, annotate, save_frames, show)]
+
+
+def _open_pictures(
+    stack: ExitStack,
+    video: Video,
+    result: TrackResult | DetectResult,
+    classes: tuple[str, ...],
+    annotate: bool,
+    save_frames: bool,
+    show: bool,
+) -> list[Sink]:
+    """What draws every frame into a video, pictures and a window, opened on the stack; nothing where none is asked."""
     writers: list[VideoWriter | ImageWriter] = []
     if annotate:
         writers.append(stack.enter_context(VideoWriter(result.video, video.fps)))
     if save_frames:
         writers.append(stack.enter_context(ImageWriter(result.out / "frames")))
     window = stack.enter_context(Window(video.name)) if show else None
-    trails = Trails()
+    trails = Trails() if isinstance(result, TrackResult) else None
 
-    def pictures(frame: Frame, tracks: Instances) -> None:
-        picture = draw(frame, tracks, classes=classes, trails=trails)
+    def pictures(frame: Frame, objects: Instances) -> None:
+        picture = draw(frame, objects, classes=classes, trails=trails)
         for writer in writers:
             writer.write(picture, frame.time)
         if window is not None and not window.show(picture):
             raise KeyboardInterrupt
 
-    return [rows, pictures] if writers or window else [rows]
+    return [pictures] if writers or window else []
 
 
 def make_tracker(tracker: str | Tracker, **options: Any) -> Tracker:
