@@ -19,7 +19,7 @@ from vidperc.cli import main
 from vidperc.engine.log import read_log
 from vidperc.engine.train import RunOptions
 from vidperc.models import get_config, load
-from vidperc.shipping import FOLDER, ship
+from vidperc.shipping import FOLDER, _command_line, ship
 from vidperc.training import train
 
 SHORT = {
@@ -59,11 +59,16 @@ def test_shipping(run, tmp_path):
     facts = json.loads((tmp_path / "tiny_det.json").read_text())
     assert (facts["seed"], facts["steps"]) == (5, 2)
     assert "AP50" in facts["scores"]
+    assert facts["command"].startswith("python tools/train.py")
     assert read_checkpoint(path)["state_dict"]["backbone.conv1.weight"].dtype == torch.float16
     model = load("tiny_det", checkpoint=path)
     assert next(model.parameters()).dtype == torch.float32
     with pytest.raises(ValueError, match="is a run of tiny_det, not of other"):
         ship(run, "other", tmp_path)
+
+
+def test_the_command_as_it_ships():
+    assert _command_line(["train", "--task", "det", "--out", "x", "a=1"]) == "python tools/train.py --task det a=1"
 
 
 def test_testing_writes_predictions_and_resumes(run, tmp_path):

@@ -51,7 +51,7 @@ def ship(run: str | Path, name: str, out: str | Path = FOLDER, progress: Progres
     load_checkpoint(model, path)
     scores = test(prepare(model), fdl.build(config.test_data), progress=progress)
     facts = {
-        "command": " ".join(["python tools/train.py", *command["arguments"][1:]]),
+        "command": _command_line(command["arguments"]),
         **{key: value for key, value in command.items() if key != "arguments"},
         "seed": content["meta"]["seed"], **_length(run),
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "bytes": path.stat().st_size,
@@ -60,6 +60,13 @@ def ship(run: str | Path, name: str, out: str | Path = FOLDER, progress: Progres
     }  # fmt: skip
     (out / f"{name}.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     return path
+
+
+def _command_line(arguments: list[str]) -> str:
+    """What was typed, as a call of tools/train.py, without where the run was kept."""
+    words = [word for word in arguments if word != "train"]
+    kept = [word for i, word in enumerate(words) if word != "--out" and (i == 0 or words[i - 1] != "--out")]
+    return " ".join(["python tools/train.py", *kept])
 
 
 def _length(run: Path) -> dict[str, Any]:

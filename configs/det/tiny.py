@@ -27,6 +27,7 @@ def tiny_det() -> fdl.Config:
         task="det",
         model=_tiny_faster_rcnn(),
         classes=CLASSES,
+        shipped="tiny_det.pt",
         train_data=synthetic_training("det"),
         validation_data=synthetic_scoring("det", "val", videos=10, length=20),
         test_data=synthetic_scoring("det", "test"),
