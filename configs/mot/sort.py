@@ -2,10 +2,9 @@
 
 import fiddle as fdl
 
-from vidperc.video.public_detector import PublicDetector
 from vidperc.video.sort import SORT, EagerSORT
 
-from ..common.trackers import published_tracking, tracking_given_detections
+from ..common.trackers import judging_public_detections, published_tracking, tracking_given_detections
 from ..det import faster_rcnn_mot
 
 
@@ -32,10 +31,7 @@ def sort_faster_rcnn_fpn_4e_mot17_private() -> fdl.Config:
 
 def sort_faster_rcnn_fpn_4e_mot17_public_half() -> fdl.Config:
     """The detector judges the public detections."""
-    config = sort_faster_rcnn_fpn_4e_mot17_private_half()
-    config.model.detector = fdl.Config(PublicDetector, config.model.detector)
-    config.published_keys = (*config.published_keys, (r"^detector\.", "detector.detector."))
-    return config
+    return judging_public_detections(sort_faster_rcnn_fpn_4e_mot17_private_half())
 
 
 def sort_faster_rcnn_fpn_4e_mot17_public() -> fdl.Config:
