@@ -21,6 +21,7 @@ def video_keys() -> KeyRules:
         (r"^detector\.", ""),
         *two_stage_keys(),
         (rf"^({PARTS})\.", r"detector.\1."),
+        (r"^detector\.roi_head\.bbox_roi_extractor\.embed_network\.conv\.", "align.embed."),
         (r"^motion\.(.*)\.conv\.(weight|bias)$", r"flow.\1.\2"),
         (r"^aggregator\.embed_convs\.(\d+)\.conv\.", r"aggregator.convs.\1."),
         (r"\.aggregator\.(\d+)\.fc_embed\.", r".aggregators.\1.query."),

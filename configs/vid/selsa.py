@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fiddle as fdl
 
+from vidperc.image.samplers import RandomSampler
 from vidperc.video.selsa import SELSA, SELSABoxHead, SELSAWindow
+from vidperc.video.temporal_roi_align import TemporalRoIAlign, TemporalRoIAlignSELSA
 
 from ..common.two_stage import faster_rcnn_dc5
 from ..common.video_detection import RESNEXT, experiment
@@ -43,4 +45,25 @@ def selsa_faster_rcnn_r50_dc5_window() -> fdl.Config:
 def selsa_faster_rcnn_r101_dc5_window() -> fdl.Config:
     config = selsa_faster_rcnn_r50_dc5_window()
     config.model.detector.backbone.depth = 101
+    return config
+
+
+def selsa_troialign_faster_rcnn_r50_dc5_7e_imagenetvid() -> fdl.Config:
+    """With Temporal RoI Align (https://arxiv.org/abs/2109.03495) and a third hidden layer."""
+    detector = faster_rcnn_dc5()
+    detector.roi_head.box_head = fdl.Config(SELSABoxHead, 512, classes=30, fcs=3)
+    detector.roi_head.sampler.sampler = fdl.Config(RandomSampler, 256, 0.25)
+    align = fdl.Config(TemporalRoIAlign, 512, similar=2, blocks=4)
+    return experiment(fdl.Config(TemporalRoIAlignSELSA, detector=detector, align=align, references=14))
+
+
+def selsa_troialign_faster_rcnn_r101_dc5_7e_imagenetvid() -> fdl.Config:
+    config = selsa_troialign_faster_rcnn_r50_dc5_7e_imagenetvid()
+    config.model.detector.backbone.depth = 101
+    return config
+
+
+def selsa_troialign_faster_rcnn_x101_dc5_7e_imagenetvid() -> fdl.Config:
+    config = selsa_troialign_faster_rcnn_r50_dc5_7e_imagenetvid()
+    fdl.assign(config.model.detector.backbone, **RESNEXT)
     return config
