@@ -19,6 +19,7 @@ CASES = {
     ),
     "fgfa_faster_rcnn_r50_dc5_1x_imagenetvid": (None, {}),
     "selsa_faster_rcnn_r50_dc5_1x_imagenetvid": (None, {}),
+    "selsa_troialign_faster_rcnn_r50_dc5_7e_imagenetvid": (None, {}),
 }
 
 

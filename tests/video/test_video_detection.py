@@ -12,18 +12,18 @@ from vidperc.models import get_config, prepare
 from vidperc.ops.warp import warp
 from vidperc.structures import Clip, Frame, Instances, Video
 from vidperc.video.selsa import reference_numbers
+from vidperc.video.temporal_roi_align import TemporalRoIAlign
 
-METHODS = ("dff", "fgfa", "selsa", "selsa_window")
+METHODS = ("dff", "fgfa", "selsa", "selsa_troialign", "selsa_window")
+NAMES = {
+    "selsa_window": "selsa_faster_rcnn_r50_dc5_window",
+    "selsa_troialign": "selsa_troialign_faster_rcnn_r50_dc5_7e_imagenetvid",
+}
 
 
 def small(method: str, **changes):
     """The published config with narrow networks, looking at small pictures."""
-    name = (
-        "selsa_faster_rcnn_r50_dc5_window"
-        if method == "selsa_window"
-        else f"{method}_faster_rcnn_r50_dc5_1x_imagenetvid"
-    )
-    config = get_config(name).model
+    config = get_config(NAMES.get(method, f"{method}_faster_rcnn_r50_dc5_1x_imagenetvid")).model
     detector = config.detector
     detector.backbone.depth, detector.backbone.base_channels = 18, 8
     detector.backbone.frozen_stages = -1
@@ -40,8 +40,10 @@ def small(method: str, **changes):
         config.flow.width = 4
     if method == "fgfa":
         config.aggregator.channels, config.radius = 16, 2
-    if method == "selsa":
+    if method in ("selsa", "selsa_troialign"):
         config.references = 4
+    if method == "selsa_troialign":
+        config.align.channels = 16
     if method == "selsa_window":
         config.radius, config.stride = 2, 2
     for name, value in changes.items():
@@ -205,3 +207,21 @@ def test_a_detectors_checkpoint_in_a_video_model_names_what_is_missing(tmp_path)
     torch.save({"state_dict": state}, tmp_path / "detector.pth")
     with pytest.raises(CheckpointError, match=r"missing: .*(flow|aggregator)"):
         load_checkpoint(model, tmp_path / "detector.pth", video_keys())
+
+
+def test_temporal_roi_align_by_hand():
+    """One channel block, K = 1: a cell takes the place of the same direction; alike embeddings weigh evenly."""
+    align = TemporalRoIAlign(2, similar=1, blocks=1)
+    torch.nn.init.zeros_(align.embed.weight)  # every embedding is the bias: all weights are equal
+    features = torch.tensor([[[[3.0, 0.0]], [[0.0, 5.0]]]])  # two places: (3, 0) and (0, 5)
+    regions = torch.tensor([1.0, 0.1]).reshape(1, 2, 1, 1)
+    torch.testing.assert_close(align.most_similar(regions, features).flatten(), torch.tensor([3.0, 0.0]))
+    mixed = align(regions, [features], [3])  # itself once, the place three times
+    torch.testing.assert_close(mixed.flatten(), torch.tensor([(1.0 + 3 * 3.0) / 4, 0.1 / 4]))
+
+
+def test_temporal_roi_align_counts_repeated_references():
+    torch.manual_seed(0)
+    align = TemporalRoIAlign(8, similar=2, blocks=4)
+    regions, one, two = torch.randn(5, 8, 7, 7), torch.randn(1, 8, 6, 9), torch.randn(1, 8, 4, 5)
+    torch.testing.assert_close(align(regions, [one, two], [2, 1]), align(regions, [one, two, one], [1, 1, 1]))

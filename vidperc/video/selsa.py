@@ -10,7 +10,7 @@ import warnings
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -73,6 +73,14 @@ class SELSABoxHead(BoxHead):
             x = F.relu(x)
         return offered
 
+    def attend_to(self, regions: Tensor, references: Sequence[Regions]) -> BoxOutputs:
+        """Logits and codes of regions (P, D, S, S) that look at the references alone."""
+        x = self.flat(regions)
+        for layer, aggregator, offered in zip(self.shared_fcs, self.aggregators, references, strict=True):
+            x = layer(x)
+            x = F.relu(x + aggregator(x, offered))
+        return self.outputs(x)
+
     def attend(self, regions: Tensor, references: Sequence[Regions]) -> BoxOutputs:
         """Logits and codes of regions (P, D, S, S) that look at the references and at themselves."""
         x, own = self.flat(regions), None
@@ -88,7 +96,7 @@ class SELSABoxHead(BoxHead):
 class SELSAState:
     """What the reference frames offer, by layer of the box head."""
 
-    references: list[Regions] = field(default_factory=list)
+    references: Any = field(default_factory=list)  # a list of Regions, more where a method needs more
 
 
 class SELSA(SequenceModel):
@@ -133,20 +141,36 @@ class SELSA(SequenceModel):
         unique = sorted(set(numbers))
         frames = [video.frame(number) for number in unique]
         offers = dict(zip(unique, self.offers(frames), strict=True))
-        return SELSAState(join([offers[number] for number in numbers]))
+        return SELSAState(self.join([offers[number] for number in numbers]))
 
-    def offers(self, frames: Sequence[Frame]) -> list[list[Regions]]:
-        """What each frame's regions offer, by layer; frames of one size go through the network together."""
-        out: list[list[Regions]] = [[] for _ in frames]
+    def offer(self, features: list[Tensor], proposals: Sequence[Instances]) -> list[Any]:
+        """What each frame of a batch offers as a reference: that of its regions, by layer."""
+        offered = self.box_head.offer(self.roi_head.roi_features(features, proposals))
+        return split(offered, [len(part) for part in proposals])
+
+    def join(self, offers: Sequence[Any]) -> Any:
+        """What several frames offer, as `look` takes it."""
+        return join(offers)
+
+    def look(self, regions: Tensor, own: Tensor, references: Any) -> BoxOutputs:
+        """Logits and codes of a frame's regions (P, D, S, S) that look at the references and at themselves.
+
+        Args:
+            own: the frame's feature map (1, D, H, W).
+            references: what `join` gave.
+        """
+        return self.box_head.attend(regions, references)
+
+    def offers(self, frames: Sequence[Frame]) -> list[Any]:
+        """What each frame offers as a reference; frames of one size go through the network together."""
+        out: list[Any] = [None for _ in frames]
         for rows in rows_by_size(frames):
             for start in range(0, len(rows), self.chunk):
                 part = rows[start : start + self.chunk]
                 images = self.detector.preprocessor([frames[row].image for row in part], self.device)
                 features = self.detector.extract_features(images)
                 proposals = self.detector.propose(features, images)
-                regions = self.roi_head.roi_features(features, proposals)
-                offered = self.box_head.offer(regions)
-                for row, picked in zip(part, split(offered, [len(p) for p in proposals]), strict=True):
+                for row, picked in zip(part, self.offer(features, proposals), strict=True):
                     out[row] = picked
         return out
 
@@ -167,14 +191,17 @@ class SELSA(SequenceModel):
         self,
         features: list[Tensor],
         images: ImageList,
-        references: Sequence[Sequence[Regions]],
+        references: Sequence[Any],
         proposals: list[Instances] | None = None,
     ) -> list[Instances]:
         """The objects of each image, its regions looking at its own references."""
         head = self.roi_head
         proposals = self.detector.propose(features, images) if proposals is None else proposals
         regions = head.roi_features(features, proposals).split([len(p) for p in proposals])
-        parts = [self.box_head.attend(part, offered) for part, offered in zip(regions, references, strict=True)]
+        parts = [
+            self.look(part, own, offered)
+            for part, own, offered in zip(regions, features[0].split(1), references, strict=True)
+        ]
         outputs = BoxOutputs(*(torch.cat(column) for column in zip(*parts, strict=True)))
         return head.postprocessor(outputs, boxes_of(proposals), images, head.coder)
 
@@ -198,8 +225,8 @@ class SELSA(SequenceModel):
             part = [level[others] for level in features]
             with torch.no_grad():
                 reference_proposals = self.detector.propose(part, images.take(others))
-            offered = self.box_head.offer(head.roi_features(part, reference_proposals))
-            parts.append(self.box_head.attend(region, offered))
+            references = self.join(self.offer(part, reference_proposals))
+            parts.append(self.look(region, features[0][row : row + 1], references))
         outputs = BoxOutputs(*(torch.cat(column) for column in zip(*parts, strict=True)))
         return losses | head.criterion(outputs, sampled, head.coder)
 
