@@ -7,6 +7,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 import fiddle as fdl
 import torch
 from fiddle import daglish
+from torch import nn
 
 from .checkpoint.download import download, is_url
 from .checkpoint.load import LoadReport, load_checkpoint
@@ -118,6 +120,7 @@ def load(
     *,
     strict: bool = True,
     fuse: bool = True,
+    compile: bool = False,
     **overrides: Any,
 ) -> SequenceModel:
     """A model ready to stream.
@@ -131,6 +134,7 @@ def load(
         strict: refuse a checkpoint that does not fill the model exactly.
         fuse: fold batch norms into convolutions. The tensors of a fused model are no longer those of its
             checkpoint; False for a model that shall learn or be saved.
+        compile: run backbones and necks through `torch.compile`; the first pictures of a size then take long.
         overrides: arguments to change, e.g. `test_scale=(512, 288)`, `score_threshold=0.05`, `radius=10`,
             or by path: `**{"model.detector.backbone.depth": 101}`.
 
@@ -147,9 +151,22 @@ def load(
     path = _checkpoint_path(name, config, checkpoint)
     if path is not None:
         load_checkpoint(model, path, config.published_keys, strict=strict)
+    elif not config.pretrained and any(True for _ in model.parameters()):
+        text = f'{name}: no checkpoint is given, its weights are untrained; checkpoint="published" takes the zoo\'s'
+        warnings.warn(text, stacklevel=2)
     if fuse:
         fuse_conv_norm(model.eval())
-    return prepare(model, device, precision)
+    prepare(model, device, precision)
+    if compile:
+        for part in networks(model):
+            part.compile()
+    return model
+
+
+def networks(model: nn.Module) -> list[nn.Module]:
+    """The backbones and necks of a model, wherever they are."""
+    named = model.named_modules()
+    return [part for name, part in named if name.split(".")[-1] in ("backbone", "neck") and part is not None]
 
 
 def prepare(model: SequenceModel, device: str | torch.device = "cpu", precision: Precision = "fp32") -> SequenceModel:

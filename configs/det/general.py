@@ -20,7 +20,7 @@ def motion() -> fdl.Config:
 
 def _torchvision(architecture: str) -> fdl.Config:
     model = fdl.Config(TorchvisionDetector, architecture=architecture)
-    return fdl.Config(Experiment, task="det", model=model, classes=classes_of(architecture))
+    return fdl.Config(Experiment, task="det", model=model, classes=classes_of(architecture), pretrained=True)
 
 
 def fasterrcnn_resnet50_fpn_v2() -> fdl.Config:
