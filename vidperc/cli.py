@@ -293,12 +293,12 @@ def run_list(options: argparse.Namespace) -> int:
     from .zoo import zoo_table
 
     published: dict[str, Any] = {}
-    for row in zoo_table():
-        if row.name not in published or published[row.name].checkpoint is None:
-            published[row.name] = row
+    for entry in zoo_table():
+        if entry.name not in published or published[entry.name].checkpoint is None:
+            published[entry.name] = entry
     rows = []
     for name in list_models(options.task):
-        row = published.get(name)
+        row: Any = published.get(name)
         if options.method and options.method.lower() not in f"{name} {row.method if row else ''}".lower():
             continue
         metrics = row.metrics.items() if row else ()
