@@ -6,12 +6,12 @@ import fiddle as fdl
 
 from vidperc.video.dff import DFF
 
-from ..common.two_stage import faster_rcnn_dc5
-from ..common.video_detection import RESNEXT, experiment, flow
+from ..common.video_detection import RESNEXT, base, experiment, flow, one_near
 
 
 def dff_faster_rcnn_r50_dc5_1x_imagenetvid() -> fdl.Config:
-    return experiment(fdl.Config(DFF, detector=faster_rcnn_dc5(), flow=flow(), key_interval=10))
+    detector = base(regions=512, proposals=1000)
+    return experiment(fdl.Config(DFF, detector=detector, flow=flow(), key_interval=10), one_near())
 
 
 def dff_faster_rcnn_r101_dc5_1x_imagenetvid() -> fdl.Config:

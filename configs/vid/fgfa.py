@@ -6,13 +6,13 @@ import fiddle as fdl
 
 from vidperc.video.fgfa import FGFA, Aggregator
 
-from ..common.two_stage import faster_rcnn_dc5
-from ..common.video_detection import RESNEXT, experiment, flow
+from ..common.video_detection import RESNEXT, base, experiment, flow, one_on_each_side
 
 
 def fgfa_faster_rcnn_r50_dc5_1x_imagenetvid() -> fdl.Config:
     aggregator = fdl.Config(Aggregator, channels=512, convs=1)
-    return experiment(fdl.Config(FGFA, detector=faster_rcnn_dc5(), flow=flow(), aggregator=aggregator, radius=15))
+    model = fdl.Config(FGFA, detector=base(), flow=flow(), aggregator=aggregator, radius=15)
+    return experiment(model, one_on_each_side())
 
 
 def fgfa_faster_rcnn_r101_dc5_1x_imagenetvid() -> fdl.Config:

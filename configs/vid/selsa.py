@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import fiddle as fdl
 
-from vidperc.image.samplers import RandomSampler
 from vidperc.video.selsa import SELSA, SELSABoxHead, SELSAWindow
 from vidperc.video.temporal_roi_align import TemporalRoIAlign, TemporalRoIAlignSELSA
 
-from ..common.two_stage import faster_rcnn_dc5
-from ..common.video_detection import RESNEXT, experiment
+from ..common.video_detection import RESNEXT, base, experiment, one_on_each_side
 
 
 def selsa_faster_rcnn_r50_dc5_1x_imagenetvid() -> fdl.Config:
-    detector = faster_rcnn_dc5()
+    detector = base()
     detector.roi_head.box_head = fdl.Config(SELSABoxHead, 512, classes=30, fcs=2)
-    return experiment(fdl.Config(SELSA, detector=detector, references=14))
+    return experiment(fdl.Config(SELSA, detector=detector, references=14), one_on_each_side())
 
 
 def selsa_faster_rcnn_r101_dc5_1x_imagenetvid() -> fdl.Config:
@@ -32,7 +30,9 @@ def selsa_faster_rcnn_x101_dc5_1x_imagenetvid() -> fdl.Config:
 
 def selsa_faster_rcnn_r50_dc5_fp16_1x_imagenetvid() -> fdl.Config:
     """Trained in half precision; load it with `precision="fp16"` to run it so too."""
-    return selsa_faster_rcnn_r50_dc5_1x_imagenetvid()
+    config = selsa_faster_rcnn_r50_dc5_1x_imagenetvid()
+    config.schedule.precision = "fp16"
+    return config
 
 
 def selsa_faster_rcnn_r50_dc5_window() -> fdl.Config:
@@ -50,11 +50,11 @@ def selsa_faster_rcnn_r101_dc5_window() -> fdl.Config:
 
 def selsa_troialign_faster_rcnn_r50_dc5_7e_imagenetvid() -> fdl.Config:
     """With Temporal RoI Align (https://arxiv.org/abs/2109.03495) and a third hidden layer."""
-    detector = faster_rcnn_dc5()
+    detector = base()
     detector.roi_head.box_head = fdl.Config(SELSABoxHead, 512, classes=30, fcs=3)
-    detector.roi_head.sampler.sampler = fdl.Config(RandomSampler, 256, 0.25)
     align = fdl.Config(TemporalRoIAlign, 512, similar=2, blocks=4)
-    return experiment(fdl.Config(TemporalRoIAlignSELSA, detector=detector, align=align, references=14))
+    model = fdl.Config(TemporalRoIAlignSELSA, detector=detector, align=align, references=14)
+    return experiment(model, one_on_each_side())
 
 
 def selsa_troialign_faster_rcnn_r101_dc5_7e_imagenetvid() -> fdl.Config:

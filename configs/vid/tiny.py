@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import fiddle as fdl
 
-from vidperc.data.frame_samplers import SpreadReferences
+from vidperc.data.frame_samplers import KeyAndReferences, SpreadReferences
 from vidperc.data.synthetic import CLASSES
 from vidperc.engine.experiment import Experiment
+from vidperc.evaluation.vid import VIDEvaluator
 from vidperc.image.heads.rpn import ProposalSelector
 from vidperc.image.necks.channel_mapper import ChannelMapper
 from vidperc.image.samplers import RandomSampler
+from vidperc.video.dff import DFF
+from vidperc.video.fgfa import FGFA, Aggregator
+from vidperc.video.flow import FlowNetS
 from vidperc.video.selsa import SELSA, SELSABoxHead
 
 from ..common.synthetic import synthetic_scoring, synthetic_training, tiny_preprocessor, tiny_resnet, tiny_schedule
@@ -26,8 +30,25 @@ def tiny_vid() -> fdl.Config:
     return config
 
 
+def tiny_dff() -> fdl.Config:
+    """DFF over the same detector, every tenth frame a key frame."""
+    config = _experiment(fdl.Config(DFF, detector=_tiny_dc8(), flow=fdl.Config(FlowNetS, width=16), key_interval=10))
+    config.train_data.dataset.sampler = fdl.Config(KeyAndReferences, 1, reach=9, sides="before")
+    return config
+
+
+def tiny_fgfa() -> fdl.Config:
+    """FGFA over the same detector, 15 frames around each."""
+    aggregator = fdl.Config(Aggregator, channels=64, convs=1)
+    model = fdl.Config(FGFA, detector=_tiny_dc8(), flow=fdl.Config(FlowNetS, width=16), aggregator=aggregator, radius=7)
+    config = _experiment(model)
+    config.train_data.dataset.sampler = fdl.Config(KeyAndReferences, 2, reach=9, sides="both")
+    config.schedule.batch_size = 4
+    return config
+
+
 def tiny_vid_single_frame() -> fdl.Config:
-    """The same detector frame by frame: what SELSA has to beat."""
+    """The same detector frame by frame: what the video detectors have to beat."""
     return _experiment(_tiny_dc8())
 
 
@@ -50,7 +71,7 @@ def _tiny_dc8() -> fdl.Config:
 
 
 def _experiment(model: fdl.Config) -> fdl.Config:
-    return fdl.Config(
+    config = fdl.Config(
         Experiment,
         task="vid",
         model=model,
@@ -60,3 +81,6 @@ def _experiment(model: fdl.Config) -> fdl.Config:
         test_data=synthetic_scoring("vid", "test"),
         schedule=tiny_schedule(1500),
     )
+    for data in (config.validation_data, config.test_data):
+        data.evaluator = fdl.Partial(VIDEvaluator, classes=CLASSES)
+    return config

@@ -31,14 +31,15 @@ def evaluate_vid(ground_truth: Source, predictions: Source, classes: Sequence[st
         FileNotFoundError: a path that does not exist. ValueError: a broken file, unknown images or categories,
             or videos that do not agree; they are named.
     """
+    truths: Mapping[str, Frames]
+    found: Mapping[str, Frames]
     if isinstance(ground_truth, str | Path):
         if not isinstance(predictions, str | Path):
             raise ValueError("truth from a file needs predictions from a file: a json list of COCO results")
-        names, truths, found = read_coco_vid(Path(ground_truth), Path(predictions))
-        classes = names
+        classes, truths, found = read_coco_vid(Path(ground_truth), Path(predictions))
+    elif isinstance(predictions, str | Path):
+        raise ValueError(f"{predictions}: predictions from a file need their truth from a CocoVID file")
     else:
-        if isinstance(predictions, str | Path):
-            raise ValueError(f"{predictions}: predictions from a file need their truth from a CocoVID file")
         truths, found = _by_video(ground_truth), _by_video(predictions)
     if set(truths) != set(found):
         raise ValueError(f"videos that do not agree: {', '.join(sorted(set(truths) ^ set(found)))}")

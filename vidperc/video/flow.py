@@ -50,6 +50,7 @@ class FlowNetS(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.kaiming_normal_(module.weight, a=0.1)
+        nn.init.normal_(self.predict_flow.weight, std=1e-3)  # a new network begins near no flow
 
     def prepare(self, pixels: Tensor, images: ImageList) -> Tensor:
         """RGB pictures (B, 3, H, W) in 0 to 255 as the network wants them, smaller; their padding is 0."""
