@@ -36,12 +36,18 @@ def tiny_seqformer() -> fdl.Config:
         Experiment,
         task="vis",
         model=model,
+        shipped="tiny_seqformer.pt",
         classes=CLASSES,
         train_data=synthetic_training("vis", fdl.Config(StridedClip, 2, 4), [fdl.Config(Flip)]),
         validation_data=_scoring("val", videos=6, length=12),
         test_data=_scoring("test", videos=20, length=24),
         schedule=tiny_schedule(iterations=1200, clip_norm=1.0, evaluate_every=400, optimizer=optimizer),
     )
+
+
+def tiny_vis() -> fdl.Config:
+    """What `--task vis` means."""
+    return tiny_seqformer()
 
 
 def _scoring(split: str, videos: int, length: int) -> fdl.Config:

@@ -6,6 +6,7 @@ million mask pixels; losses by 1e-4 relative. The tolerances below are a little 
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import json
 import re
@@ -110,7 +111,7 @@ def test_the_original_codes_layout_loads(checkpoints, tmp_path):
         renamed[key] = value
     assert "detr.backbone.0.body.layer1.0.downsample.1.running_var" in renamed
     assert "controller.layers.0.weight" in renamed
-    torch.save({"model": renamed, "epoch": 11}, tmp_path / "original.pth")
+    torch.save({"model": renamed, "epoch": 11, "args": argparse.Namespace(lr=2e-4)}, tmp_path / "original.pth")
     first, second = load(checkpoints["seqformer_r50_ytvis"]), load(tmp_path / "original.pth")
     for (name, a), (_, b) in zip(first.state_dict().items(), second.state_dict().items()):
         assert torch.equal(a, b), name
