@@ -1,10 +1,11 @@
 """Tracktor (https://arxiv.org/abs/1903.05625) with appearance and camera motion, as MMTracking publishes it."""
 
+import copy
+
 import fiddle as fdl
 
-from vidperc.video.camera_motion import ECCMotion
 from vidperc.video.tracktor import TracktorTracker
-from vidperc.video.tracktor_model import PublicTracktor, Tracktor
+from vidperc.video.tracktor_model import PublicTracktor, Tracktor, UnscaledECCMotion
 
 from ..common.trackers import published_model, reid_in
 from ..det import faster_rcnn_mot
@@ -16,10 +17,12 @@ def _private(detection: fdl.Config, identities: int = 380) -> fdl.Config:
         TracktorTracker, score_threshold=0.5, regression_threshold=0.5, nms_threshold=0.6, new_threshold=0.3,
         max_distance=2.0, revival_overlap=0.2, budget=10, max_age=9,
     )  # fmt: skip
-    model = fdl.Config(
-        Tracktor, detector=detection.model, tracker=tracker, reid=reid_in(detection.model, identities),
-        camera=fdl.Config(ECCMotion, downscale=1.0, model="euclidean", iterations=100, precision=1e-5),
+    camera = fdl.Config(
+        UnscaledECCMotion, copy.deepcopy(detection.model.preprocessor), model="euclidean", iterations=100,
+        precision=1e-5,
     )  # fmt: skip
+    reid = reid_in(detection.model, identities)
+    model = fdl.Config(Tracktor, detector=detection.model, tracker=tracker, reid=reid, camera=camera)
     return published_model(detection, model)
 
 

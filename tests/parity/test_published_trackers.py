@@ -8,7 +8,11 @@ import pytest
 
 from vidperc import Frame
 
-NAMES = {"sort_faster-rcnn_fpn_4e_mot17-private-half": "sort_faster_rcnn_fpn_4e_mot17_private_half"}
+NAMES = (
+    "sort_faster-rcnn_fpn_4e_mot17-private-half",
+    "deepsort_faster-rcnn_fpn_4e_mot17-private-half",
+    "tracktor_faster-rcnn_r50_fpn_4e_mot17-private-half",
+)
 
 
 def track_agreement(golden, found):
@@ -29,12 +33,27 @@ def track_agreement(golden, found):
     return kept / max(total, 1), kept / max(given, 1)
 
 
+def record_detections(model, monkeypatch):
+    """A list that the detector's results are added to, frame after frame."""
+    found, detect = [], model.detector.detect
+
+    def recording(*args, **options):
+        results = detect(*args, **options)
+        found.extend(results)
+        return results
+
+    monkeypatch.setattr(model.detector, "detect", recording)
+    return found
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_tracks_are_those_of_the_reference(name, tmp_path):
-    model, golden = kit.load_filled(name, tmp_path, NAMES[name])
+def test_detections_and_tracks_are_those_of_the_reference(name, tmp_path, monkeypatch):
+    model, golden = kit.load_filled(name, tmp_path)
+    detections = record_detections(model, monkeypatch)
     state = model.init_state()
-    found = {}
+    tracks = {}
     with model.inference():
         for frame in golden["meta"]["frames"]:
-            found[frame] = model.step(Frame.from_array(np.array(kit.frames()[frame]), frame), state)
-    assert min(track_agreement(golden, found)) >= kit.PASS
+            tracks[frame] = model.step(Frame.from_array(np.array(kit.frames()[frame]), frame), state)
+    assert kit.compare(golden, dict(zip(golden["meta"]["frames"], detections, strict=True))).passed
+    assert min(track_agreement(golden, tracks)) >= kit.PASS

@@ -2,16 +2,18 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 import vidperc
+from vidperc.image.preprocess import Preprocessor
 from vidperc.structures import Frame, Instances
-from vidperc.video.camera_motion import SparseFlowMotion
+from vidperc.video.camera_motion import CameraMotionState, SparseFlowMotion
 from vidperc.video.tracker_state import load_state, save_state
 from vidperc.video.tracktor import TracktorTracker
-from vidperc.video.tracktor_model import PublicTracktor, Tracktor
+from vidperc.video.tracktor_model import PublicTracktor, Tracktor, UnscaledECCMotion
 
 
 class Networks:
@@ -169,3 +171,15 @@ def test_the_model_streams_batches_and_saves(detector, kind, tmp_path):
         assert a.ids.tolist() == b.ids.tolist()
         assert torch.allclose(a.boxes, b.boxes, atol=1e-2)
     assert len(alone[0]) > 0
+
+
+def test_unscaled_camera_motion_is_in_pixels_of_the_detectors_picture():
+    """The scene moves by (8, 4) pixels of the frame, which is shown to the detector at half its size."""
+    coarse = np.random.default_rng(0).integers(0, 256, (9, 14, 3), dtype=np.uint8)
+    scene = cv2.resize(coarse, (224, 144), interpolation=cv2.INTER_CUBIC)
+    motion = UnscaledECCMotion(Preprocessor(test_scale=(96, 64)))
+    state = CameraMotionState()
+    first = motion.estimate(Frame.from_array(scene[8:136, 16:208].copy()), state)
+    warp = motion.estimate(Frame.from_array(scene[4:132, 8:200].copy(), 1), state)
+    np.testing.assert_array_equal(first, [[1, 0, 0], [0, 1, 0]])
+    np.testing.assert_allclose(warp, [[1, 0, 4], [0, 1, 2]], atol=0.1)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..structures import Frame
 
 Floats = NDArray[np.float64]
-Gray = NDArray[np.uint8]
+Gray = NDArray[Any]  # uint8 or float32
 
 STILL: Floats = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
 MODELS = {"translation": cv2.MOTION_TRANSLATION, "euclidean": cv2.MOTION_EUCLIDEAN, "affine": cv2.MOTION_AFFINE}

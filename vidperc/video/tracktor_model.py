@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from ..image.preprocess import Preprocessor
 from ..image.roi_heads.box_head import codes_of_labels
 from ..image.roi_heads.roi_head import RoIHead
 from ..image.two_stage import RCNN, scale_factors
 from ..sequence import SequenceModel
 from ..structures import Frame, ImageList, Instances, Video
 from .association import Floats, Ints
-from .camera_motion import CameraMotion, CameraMotionState
+from .camera_motion import STILL, CameraMotion, CameraMotionState, ECCMotion
 from .public_detector import judge
 from .tracking import Embedder
 from .tracktor import TracktorTracker, TracktorTrackerState
@@ -76,6 +79,37 @@ class Tracktor(SequenceModel):
     def find(self, features: list[Tensor], images: ImageList, frames: Sequence[Frame]) -> list[Instances]:
         """The detections of the frames, from which tracks start."""
         return self.detector.detect(features, images)
+
+
+class UnscaledECCMotion(ECCMotion):
+    """Camera motion as MMTracking's Tracktor has it: estimated in the picture that the detector sees, padding and all.
+
+    The shift stays in pixels of that picture though boxes are moved in the frame's, so they move too far or not far
+    enough. This one is for reproducing that zoo; `ECCMotion` is the paper's.
+
+    Args:
+        preprocessor: the detector's.
+        model, iterations, precision: as of `ECCMotion`.
+    """
+
+    def __init__(
+        self,
+        preprocessor: Preprocessor,
+        model: Literal["translation", "euclidean", "affine"] = "euclidean",
+        iterations: int = 100,
+        precision: float = 1e-5,
+    ) -> None:
+        super().__init__(1.0, model, iterations, precision)
+        self.preprocessor = preprocessor
+
+    def estimate(self, frame: Frame, state: CameraMotionState, ignored: Floats | None = None) -> Floats:
+        pixels = self.preprocessor([frame.image]).tensor[0].permute(1, 2, 0).contiguous().numpy()
+        gray = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)  # float, which the estimate takes as it is
+        before, state.gray = state.gray, gray
+        if before is None or before.shape != gray.shape:
+            return STILL.copy()
+        warp = self._estimate(before, gray, gray)
+        return STILL.copy() if warp is None or not np.isfinite(warp).all() else warp.astype(np.float64)
 
 
 class PublicTracktor(Tracktor):
