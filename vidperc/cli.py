@@ -94,6 +94,8 @@ def add_track(command: argparse.ArgumentParser) -> None:
     command.add_argument("--no-video", action="store_true", help="write no annotated video")
     command.add_argument("--save-frames", action="store_true", help="write annotated pictures too")
     command.add_argument("--show", action="store_true", help="show them in a window; q stops")
+    command.add_argument("--checkpoint-every", type=int, metavar="N", help="save every N frames what --resume needs")
+    command.add_argument("--resume", action="store_true", help="go on where a killed run in the same folder stopped")
     command.add_argument("--set", nargs="+", type=setting, default=[], metavar="NAME=VALUE", help="of the tracker")
     command.add_argument("--set-detector", nargs="+", type=setting, default=[], metavar="NAME=VALUE")
     add_network_options(command)
@@ -115,12 +117,13 @@ def run_track(options: argparse.Namespace) -> int:
             device=options.device, precision=options.precision, classes=options.classes, ground_truth=options.gt,
             ground_truth_scale=options.gt_scale, detector_options=dict(options.set_detector),
             tracker_options=dict(options.set), max_frames=options.max_frames, annotate=not options.no_video,
-            save_frames=options.save_frames, show=options.show, progress=report,
+            save_frames=options.save_frames, show=options.show, checkpoint_every=options.checkpoint_every,
+            resume=options.resume, progress=report,
         )  # fmt: skip
     console.print(result.detector, highlight=False)
     console.print(
         f"{result.frames} frames, {len(result.ids)} tracks in {result.seconds:.1f} s "
-        f"({result.frames / max(result.seconds, 1e-9):.1f} frames/s; "
+        f"({(result.frames - result.resumed) / max(result.seconds, 1e-9):.1f} frames/s; "
         f"decoding, detector and tracker {result.model_seconds:.1f} s)",
         highlight=False,
     )

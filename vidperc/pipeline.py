@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,8 @@ from .evaluation import MOTScores, evaluate_mot, read_tracks
 from .io import ImageWriter, JsonWriter, MotWriter, Video, VideoWriter, with_detections
 from .models import get_config, list_models
 from .models import override as override_config
-from .sequence import Precision, SequenceModel
+from .resume import Checkpoint, Checkpoints, Stream, read_checkpoint, replay
+from .sequence import Precision
 from .structures import Frame, Instances
 from .video.tracking import TrackByDetection, Tracker
 from .visualize import Trails, Window, draw
@@ -39,6 +40,7 @@ class TrackResult:
     seconds: float = 0.0
     model_seconds: float = 0.0  # of these, in the detector and the tracker
     interrupted: bool = False
+    resumed: int = 0  # frames tracked before by the run that this one goes on with
     scores: MOTScores | None = None
 
     @property
@@ -55,6 +57,11 @@ class TrackResult:
     def json(self) -> Path:
         """The same as json, with times and class names."""
         return self.out / "tracks.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where a killed run goes on, if it wrote checkpoints."""
+        return self.out / "checkpoint.npz"
 
 
 def track(
@@ -75,6 +82,8 @@ def track(
     annotate: bool = True,
     save_frames: bool = False,
     show: bool = False,
+    checkpoint_every: int | None = None,
+    resume: bool = False,
     progress: Progress | None = None,
 ) -> TrackResult:
     """Track the objects of a video; write `tracks.txt`, `tracks.json` and an annotated `tracks.mp4`.
@@ -94,13 +103,16 @@ def track(
         annotate: write the annotated video.
         save_frames: write the annotated pictures too, in `out/frames`.
         show: show them in a window while tracking; `q` stops.
+        checkpoint_every: save every so many frames what is needed to go on, in `out/checkpoint.npz`.
+        resume: go on from there, where there is one; rows after it are dropped, the annotated video is drawn anew.
         progress: called after every frame.
 
     Ctrl-C ends the run early: what is written until then is kept and valid, and `interrupted` is set.
 
     Raises:
         FileNotFoundError, VideoError: the source. KeyError: an unknown detector or tracker.
-        ResultError: results that cannot be written.
+        ResultError: results that cannot be written. ValueError: a checkpoint of another run. TypeError: a model
+        whose state cannot be saved, where checkpoints are asked for.
     """
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -108,6 +120,8 @@ def track(
         source, ground_truth = synthetic_clip(out)
         detector = detector or "motion"
     video = Video(source)
+    if resume and video.is_live:
+        raise ValueError(f"{video.name} is live: a run on it cannot be resumed")
     choice = choose_detector(
         detector or "auto", checkpoint=checkpoint, device=device, precision=precision, **(detector_options or {})
     )
@@ -117,10 +131,28 @@ def track(
     model = TrackByDetection(choice.detector, make_tracker(tracker, **(tracker_options or {})), labels=labels).eval()
     model.precision = precision
     result = TrackResult(out, choice.reason)
+    settings = {
+        "video": video.name,
+        "detector": choice.reason,
+        "tracker": tracker if isinstance(tracker, str) else type(tracker).__name__,
+        "classes": str(classes),
+        "options": f"{detector_options or {}} {tracker_options or {}}",
+    }
+    begun = read_checkpoint(result.checkpoint, settings) if resume else None
+    if begun is None:
+        result.checkpoint.unlink(missing_ok=True)  # that of another run would not fit the rows of this one
     with ExitStack() as stack:
-        sinks = _open_sinks(stack, video, result, choice.classes, annotate, save_frames, show)
+        text, json = _open_rows(stack, video, result, choice.classes, begun)
+        pictures = _open_pictures(stack, video, result, choice.classes, annotate, save_frames, show)
         try:
-            _run(model, video, sinks, result, max_frames, progress)
+            if begun is not None:
+                result.resumed, result.ids = replay(video, result.json, pictures)
+                result.frames = result.resumed
+            stream = Stream(model, video, begun)
+            sinks = [_to_both(text, json), *pictures]
+            if checkpoint_every is not None:
+                sinks.append(Checkpoints(result.checkpoint, checkpoint_every, settings, stream, text, json))
+            _run(stream, video, sinks, result, max_frames, progress)
         except KeyboardInterrupt:
             result.interrupted = True
     if ground_truth is not None and result.frames:
@@ -197,7 +229,7 @@ def detect(
         pictures = _open_pictures(stack, video, result, choice.classes, annotate, save_frames, show)
         kept = [_keeping(sink, labels, min_score) for sink in [rows, *pictures]]
         try:
-            _run(choice.detector, video, kept, result, max_frames, progress)
+            _run(choice.detector.stream_frames(video), video, kept, result, max_frames, progress)
         except KeyboardInterrupt:
             result.interrupted = True
     return result
@@ -218,16 +250,17 @@ def _keeping(sink: Sink, labels: list[int] | None, min_score: float) -> Sink:
 
 
 def _run(
-    model: SequenceModel,
+    predictions: Iterable[tuple[Frame, Instances]],
     video: Video,
     sinks: list[Sink],
     result: TrackResult | DetectResult,
     max_frames: int | None,
     progress: Progress | None,
 ) -> None:
+    if max_frames is not None and result.frames >= max_frames:  # before the kill
+        return
     started = time.perf_counter()
-    frames = _timed(model.stream_frames(video), result)
-    for frame, tracks in frames:
+    for frame, tracks in _timed(iter(predictions), result):
         for sink in sinks:
             sink(frame, tracks)
         if tracks.ids is not None and isinstance(result, TrackResult):
@@ -253,24 +286,24 @@ def _timed(
         yield item
 
 
-def _open_sinks(
-    stack: ExitStack,
-    video: Video,
-    result: TrackResult,
-    classes: tuple[str, ...],
-    annotate: bool,
-    save_frames: bool,
-    show: bool,
-) -> list[Sink]:
-    """What every frame and its tracks go to, opened on the stack."""
-    text = stack.enter_context(MotWriter(result.text))
-    json = stack.enter_context(JsonWriter(result.json, video.name, video.fps, video.size, classes))
+def _open_rows(
+    stack: ExitStack, video: Video, result: TrackResult, classes: tuple[str, ...], begun: Checkpoint | None
+) -> tuple[MotWriter, JsonWriter]:
+    """The files of tracks, opened on the stack; those of a run that goes on, cut where it stopped."""
+    text = MotWriter(result.text, None if begun is None else begun.text)
+    kept = None if begun is None else begun.json
+    json = JsonWriter(result.json, video.name, video.fps, video.size, classes, kept)
+    return stack.enter_context(text), stack.enter_context(json)
+
+
+def _to_both(text: MotWriter, json: JsonWriter) -> Sink:
+    """Every frame's rows to both files."""
 
     def rows(frame: Frame, tracks: Instances) -> None:
         text.write(frame.index, tracks, frame.time)
         json.write(frame.index, tracks, frame.time)
 
-    return [rows, *_open_pictures(stack, video, result, classes, annotate, save_frames, show)]
+    return rows
 
 
 def _open_pictures(

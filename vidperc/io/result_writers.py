@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,34 +16,47 @@ from ..structures import Instances
 from .errors import ResultError
 
 
+@dataclass(slots=True)
+class WriterPosition:
+    """How far a result file is; given to a new writer, that one goes on from there and drops what follows."""
+
+    size: int  # bytes, without the ending
+    last: int  # index of the last frame, -1 for none
+
+
 class _RowFile:
     """A text file that grows by rows before a fixed ending, and is complete after each of them."""
 
-    def __init__(self, path: str | Path, head: str = "", ending: str = "") -> None:
+    def __init__(self, path: str | Path, head: str = "", ending: str = "", kept: int | None = None) -> None:
         self.path, self._ending = Path(path), ending.encode()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self.path.open("wb", buffering=0)
+            self._file = self.path.open("wb" if kept is None else "r+b", buffering=0)
+            size = os.fstat(self._file.fileno()).st_size
+            if kept is not None and size >= kept:
+                self._file.truncate(kept)
         except OSError as error:
             raise ResultError(f"{path}: cannot be written ({error.strerror})") from error
-        self._end = 0  # where the next row goes, over the ending
-        self.append(head)
+        if kept is not None and size < kept:
+            raise ResultError(f"{path}: cannot go on after byte {kept}, the file has {size}")
+        self.end = kept or 0  # where the next row goes, over the ending
+        self.append(head if kept is None else "")
 
     def append(self, text: str) -> None:
         data = text.encode()
         try:
-            self._file.seek(self._end)
+            self._file.seek(self.end)
             _write_all(self._file.fileno(), data + self._ending)
         except OSError as error:
             self._restore()
             raise ResultError(f"{self.path}: cannot be written ({error.strerror}); rows before are kept") from error
-        self._end += len(data)
+        self.end += len(data)
 
     def _restore(self) -> None:
         """Back to the rows before the one that failed."""
         try:
-            self._file.truncate(self._end)
-            self._file.seek(self._end)
+            self._file.truncate(self.end)
+            self._file.seek(self.end)
             self._file.write(self._ending)
         except OSError:
             pass
@@ -67,9 +81,14 @@ class MotWriter:
             frames out of order.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self._file = _RowFile(path)
-        self._last = -1
+    def __init__(self, path: str | Path, kept: WriterPosition | None = None) -> None:
+        self._file = _RowFile(path, kept=None if kept is None else kept.size)
+        self._last = -1 if kept is None else kept.last
+
+    @property
+    def position(self) -> WriterPosition:
+        """After the last frame written."""
+        return WriterPosition(self._file.end, self._last)
 
     def __enter__(self) -> MotWriter:
         return self
@@ -117,11 +136,17 @@ class JsonWriter:
         fps: float | None = None,
         size: tuple[int, int] | None = None,
         classes: Sequence[str] = (),
+        kept: WriterPosition | None = None,
     ) -> None:
         video = {"name": name, "fps": fps, "size": list(size) if size else None}
         head = f'{{"video": {json.dumps(video)}, "classes": {json.dumps(list(classes))}, "frames": ['
-        self._file = _RowFile(path, head, "\n]}\n")
-        self._last = -1
+        self._file = _RowFile(path, head, "\n]}\n", None if kept is None else kept.size)
+        self._last = -1 if kept is None else kept.last
+
+    @property
+    def position(self) -> WriterPosition:
+        """After the last frame written."""
+        return WriterPosition(self._file.end, self._last)
 
     def __enter__(self) -> JsonWriter:
         return self
