@@ -229,7 +229,7 @@ def detect(
         pictures = _open_pictures(stack, video, result, choice.classes, annotate, save_frames, show)
         kept = [_keeping(sink, labels, min_score) for sink in [rows, *pictures]]
         try:
-            _run(choice.detector.stream_frames(video), video, kept, result, max_frames, progress)
+            _run(choice.detector.eval().stream_frames(video), video, kept, result, max_frames, progress)
         except KeyboardInterrupt:
             result.interrupted = True
     return result
