@@ -39,12 +39,23 @@ def test_results_resume_and_scores(coco_root, tmp_path):
     scores = json.loads((tmp_path / "scores.json").read_text())["scores"]
     assert scores == outcome.scores.values
     assert "AP50_fast" in scores
-    # the results as COCO json, scored from files alone, give the same
-    content = json.loads((tmp_path / "results.json").read_text())
-    assert len(content["images"]) == 12
-    (tmp_path / "rows.json").write_text(json.dumps(content["annotations"]))
-    again = evaluate(coco_root / "annotations" / "instances_val.json", tmp_path / "rows.json", task="vid")
+    # the results, scored from files alone, give the same, however the truth counts its images and categories
+    assert len(json.loads((tmp_path / "results.json").read_text())["images"]) == 12
+    truth = json.loads((coco_root / "annotations" / "instances_val.json").read_text())
+    for image in truth["images"]:
+        image["id"] += 100
+    for category in truth["categories"]:
+        category["id"] += 7
+    for row in truth["annotations"]:
+        row["image_id"] += 100
+        row["category_id"] += 7
+    (tmp_path / "truth.json").write_text(json.dumps(truth))
+    again = evaluate(tmp_path / "truth.json", tmp_path / "results.json", task="vid")
     assert again.values == pytest.approx(outcome.scores.values, abs=1e-3)
+    truth["images"].pop()
+    (tmp_path / "truth.json").write_text(json.dumps(truth | {"annotations": []}))
+    with pytest.raises(ValueError, match="has 6 frames, the truth has 5"):
+        evaluate(tmp_path / "truth.json", tmp_path / "results.json", task="vid")
 
 
 @pytest.mark.filterwarnings("ignore:the video has")

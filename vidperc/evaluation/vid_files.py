@@ -23,8 +23,8 @@ def evaluate_vid(ground_truth: Source, predictions: Source, classes: Sequence[st
     Args:
         ground_truth: a CocoVID json file (COCO with `videos`, `video_id`, `frame_id`, `instance_id`), or
             Instances per frame, of one video or by the videos' names.
-        predictions: COCO results (a json list of `image_id`, `category_id`, `bbox`, `score`) for a file of
-            truth, otherwise as the truth.
+        predictions: for a file of truth COCO results (a json list of `image_id`, `category_id`, `bbox`, `score`)
+            or the `results.json` that testing writes; otherwise as the truth.
         classes: names in the order of labels; a file brings its own.
 
     Raises:
@@ -77,6 +77,8 @@ def read_coco_vid(
     content, rows = _read_json(truth), _read_json(results)
     if not isinstance(content, dict) or not {"images", "annotations", "categories", "videos"} <= set(content):
         raise ValueError(f"{truth}: expected CocoVID's videos, images, annotations and categories")
+    if isinstance(rows, dict):
+        rows = _renumbered(rows, content, results)
     if not isinstance(rows, list):
         raise ValueError(f"{results}: expected a list of COCO results")
     categories = sorted(content["categories"], key=lambda item: item["id"])
@@ -84,16 +86,48 @@ def read_coco_vid(
     images = {image["id"] for image in content["images"]}
     truths = _grouped(content["annotations"], images, labels, truth)
     found = _grouped(rows, images, labels, results)
-    frames: dict[Any, list[Any]] = defaultdict(list)
-    for image in sorted(content["images"], key=lambda item: item.get("frame_id", 0)):
-        frames[image["video_id"]].append(image["id"])
+    frames = _images_by_video(content)
     true: dict[str, list[Instances | None]] = {}
     predicted: dict[str, list[Instances | None]] = {}
     for video in content["videos"]:
         name = str(video.get("name", video["id"]))
-        true[name] = [_truth(truths[number], labels) for number in frames[video["id"]]]
-        predicted[name] = [_objects(found[number], labels, "score") for number in frames[video["id"]]]
+        true[name] = [_truth(truths[number], labels) for number in frames[name]]
+        predicted[name] = [_objects(found[number], labels, "score") for number in frames[name]]
     return tuple(item["name"] for item in categories), true, predicted
+
+
+def _images_by_video(content: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The ids of each video's images, in order of `frame_id`, by the video's name."""
+    names = {video["id"]: str(video.get("name", video["id"])) for video in content["videos"]}
+    out: dict[str, list[Any]] = {name: [] for name in names.values()}
+    for image in sorted(content["images"], key=lambda item: item.get("frame_id", 0)):
+        out[names[image["video_id"]]].append(image["id"])
+    return out
+
+
+def _renumbered(results: Mapping[str, Any], truth: Mapping[str, Any], path: Path) -> list[Any]:
+    """Rows of results that list their own videos, images and categories, under the truth's numbers.
+
+    Raises:
+        ValueError: other videos, numbers of frames or classes than the truth.
+    """
+    if not {"images", "annotations", "categories", "videos"} <= set(results):
+        raise ValueError(f"{path}: expected a list of COCO results, or videos, images, annotations and categories")
+    own, other = _images_by_video(results), _images_by_video(truth)
+    for name in set(own) | set(other):
+        if len(own.get(name, ())) != len(other.get(name, ())):
+            counts = f"{len(own.get(name, ()))} frames, the truth has {len(other.get(name, ()))}"
+            raise ValueError(f"{path}: video '{name}' has {counts}")
+    images = {a: b for name in own for a, b in zip(own[name], other[name], strict=True)}
+    numbers = {item["name"]: item["id"] for item in truth["categories"]}
+    unknown = [item["name"] for item in results["categories"] if item["name"] not in numbers]
+    if unknown:
+        raise ValueError(f"{path}: the truth has no category {', '.join(unknown)}")
+    categories = {item["id"]: numbers[item["name"]] for item in results["categories"]}
+    return [
+        {**row, "image_id": images[row["image_id"]], "category_id": categories[row["category_id"]]}
+        for row in results["annotations"]
+    ]
 
 
 def _grouped(rows: list[Any], images: set[Any], labels: Mapping[Any, int], path: Path) -> dict[Any, list[Any]]:
