@@ -225,3 +225,18 @@ def test_temporal_roi_align_counts_repeated_references():
     align = TemporalRoIAlign(8, similar=2, blocks=4)
     regions, one, two = torch.randn(5, 8, 7, 7), torch.randn(1, 8, 6, 9), torch.randn(1, 8, 4, 5)
     torch.testing.assert_close(align(regions, [one, two], [2, 1]), align(regions, [one, two, one], [1, 1, 1]))
+
+
+def test_temporal_roi_align_of_no_regions():
+    align = TemporalRoIAlign(8, similar=2, blocks=4)
+    assert align(torch.zeros(0, 8, 7, 7), [torch.randn(1, 8, 6, 9)], [1]).shape == (0, 8, 7, 7)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.filterwarnings("ignore:the video has")
+def test_low_precision_runs(method):
+    model, video = small(method), Video.from_frames(clip(3))
+    model.precision = "bf16"
+    for result in model.stream(video):
+        assert torch.isfinite(result.boxes).all()
+        assert result.scores.dtype == torch.float32
