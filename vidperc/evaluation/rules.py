@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from .metrics.matching import EPS, Pairs, assign, box_pairs, covered, mask_pairs, masks_covered
-from .metrics.sequence import MOTSequence
+from .metrics.sequence import MOTSequence, ScoredRows
 from .scalabel import BDD100K_CLASSES
 from .tracks import Tracks
 
@@ -172,7 +172,7 @@ def _without(truth: Tracks, predictions: Tracks, removing: np.ndarray, scored: n
 
 
 def _build(truth: Tracks, predictions: Tracks, pairs: Pairs, scored: np.ndarray, kept: np.ndarray) -> MOTSequence:
-    return MOTSequence.build(
+    sequence = MOTSequence.build(
         truth.frames[scored],
         truth.ids[scored],
         predictions.frames[kept],
@@ -180,6 +180,8 @@ def _build(truth: Tracks, predictions: Tracks, pairs: Pairs, scored: np.ndarray,
         pairs.subset(scored, kept),
         max(truth.num_frames, predictions.num_frames),
     )
+    rows = ScoredRows(truth.boxes[scored], truth.ids[scored], predictions.boxes[kept], predictions.ids[kept])
+    return replace(sequence, rows=rows)
 
 
 def rules_named(name: str) -> Rules:

@@ -10,6 +10,16 @@ from .matching import Pairs
 
 
 @dataclass(frozen=True, slots=True)
+class ScoredRows:
+    """The rows of a `MOTSequence` as they came, in its order; no metric needs them, but pictures of errors do."""
+
+    truth_boxes: np.ndarray  # (G, 4) xyxy
+    truth_ids: np.ndarray  # (G,)
+    prediction_boxes: np.ndarray  # (P, 4) xyxy
+    prediction_ids: np.ndarray  # (P,)
+
+
+@dataclass(frozen=True, slots=True)
 class MOTSequence:
     """Ground truth and predictions of one sequence as flat arrays sorted by frame; ids count from 0 without gaps."""
 
@@ -23,6 +33,7 @@ class MOTSequence:
     num_prediction_ids: int
     tracks: np.ndarray  # (M,) int64, for each pair the row of `track_pairs` with its two ids
     track_pairs: np.ndarray  # (K, 2) int64, every pair of ids that overlaps in some frame
+    rows: ScoredRows | None = None
 
     @classmethod
     def build(
