@@ -1,10 +1,10 @@
 """vidperc: video perception in PyTorch. Detection, tracking and segmentation in video, one small API.
 
-    import vidperc
+import vidperc
 
-    model = vidperc.load("sort_mot15")
-    for tracks in model.stream(vidperc.Video("sequences/TUD-Campus")):
-        print(tracks.ids, tracks.boxes)
+model = vidperc.load("sort_mot15")
+for tracks in model.stream(vidperc.Video("sequences/TUD-Campus")):
+    print(tracks.ids, tracks.boxes)
 """
 
 from importlib import import_module
