@@ -16,7 +16,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-BENCHMARKS = sorted(path.stem for path in (Path(__file__).parent / "bench").glob("*.py") if path.stem[0] != "_")
+MODULES = (Path(__file__).parent / "bench").glob("*.py")
+BENCHMARKS = sorted(path.stem for path in MODULES if "def measure(" in path.read_text(encoding="utf-8"))
 
 
 def parse() -> argparse.Namespace:
@@ -26,7 +27,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("settings", nargs="*", help="name=value, arguments of the benchmark")
     parser.add_argument("--threads", type=int, default=None, help="of torch, OpenCV and BLAS; all cores by default")
     parser.add_argument("--json", help="write the rows there")
-    return parser.parse_args()
+    return parser.parse_intermixed_args()
 
 
 def literal(text: str) -> Any:

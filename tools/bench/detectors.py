@@ -11,7 +11,8 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -32,7 +33,7 @@ class Row:
     name: str
     precision: str
     model_ms: float
-    bare_ms: float | None = None
+    bare_ms: float
     torchvision_ms: float | None = None
     peak_mb: float = 0.0  # of the process so far
 
@@ -135,6 +136,7 @@ def detector_row(
     return Row(name, precision, times[0], times[1], times[2] if against_torchvision else None, peak)
 
 
-def detector_rows(repeats: int = 5) -> list[Row]:
-    """The rows of the benchmark: Faster R-CNN in fp32 and bf16 on the threads that torch has."""
-    return [detector_row(precision=precision, repeats=repeats) for precision in ("fp32", "bf16")]
+def measure(repeats: int = 3) -> list[dict[str, Any]]:
+    """Faster R-CNN in fp32 and bf16 on the threads that torch has: milliseconds, and ratios to what is bare."""
+    rows = [detector_row(precision=precision, repeats=repeats) for precision in ("fp32", "bf16")]
+    return [asdict(row) | {"over bare": row.model_ms / row.bare_ms} for row in rows]
