@@ -8,7 +8,6 @@ shape it had, nothing in between.
 from __future__ import annotations
 
 import resource
-import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -22,6 +21,8 @@ from torch import Tensor, nn
 import vidperc
 from vidperc.layers.deform_conv import DeformConv
 from vidperc.sequence import AUTOCAST, Precision, SequenceModel
+
+from ._timing import least_ms
 
 BARE = (nn.Conv2d, nn.Linear, nn.ConvTranspose2d, DeformConv)
 
@@ -46,19 +47,6 @@ def picture(size: tuple[int, int] = (800, 1333), seed: int = 0) -> np.ndarray:
         grid = rng.uniform(0, 85, (cells, int(cells * 1.6), 3)).astype(np.float32)
         out += cv2.resize(grid, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
     return out.clip(0, 255).astype(np.uint8)
-
-
-def least_ms(functions: list[Callable[[], object]], repeats: int) -> list[float]:
-    """The least time of each function; they take turns, so that all meet the same neighbours."""
-    best = [float("inf")] * len(functions)
-    for function in functions:
-        function()
-    for _ in range(repeats):
-        for i, function in enumerate(functions):
-            start = time.perf_counter()
-            function()
-            best[i] = min(best[i], (time.perf_counter() - start) * 1e3)
-    return best
 
 
 def bare_layers(model: SequenceModel, image: np.ndarray) -> list[tuple[nn.Module, tuple[int, ...]]]:

@@ -6,9 +6,7 @@ unfused, in NCHW and float32, as frameworks run it by default.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,22 +17,7 @@ from vidperc.structures import Frame, Video
 from vidperc.video.siamrpn import SiamRPN
 from vidperc.video.siamrpn_network import ModuleNetwork
 
-
-@dataclass(frozen=True)
-class Row:
-    """Milliseconds per frame; the least of the repeats, as other work on the machine only adds."""
-
-    precision: str
-    step_ms: float
-    bare_ms: float
-    plain_ms: float
-    objects_ms: float  # of one step with all objects
-    objects: int
-
-    @property
-    def overhead(self) -> float:
-        """The step over the bare network."""
-        return self.step_ms / self.bare_ms
+from ._timing import least_ms
 
 
 def measure(
@@ -43,8 +26,9 @@ def measure(
     objects: int = 8,
     repeats: int = 10,
     precisions: tuple[Precision, ...] = ("fp32", "bf16"),
-) -> Iterator[Row]:
-    """A row per precision, on noise of `size` (height, width)."""
+) -> list[dict[str, Any]]:
+    """A row per precision, on noise of `size` (height, width): milliseconds, the least of the repeats."""
+    rows: list[dict[str, Any]] = []
     rng = np.random.default_rng(0)
     frame = Frame.from_array(rng.integers(0, 256, (*size, 3), dtype=np.uint8))
     prompts = torch.tensor([[40.0 + 60 * k, 100, 100 + 60 * k, 180] for k in range(objects)])
@@ -65,9 +49,19 @@ def measure(
                 network = model.network()
                 network.correlate(kernels, network.features(crop))  # type: ignore[arg-type]
 
-            times = _least_ms([lambda m=model, s=one: m.step(frame, s), bare], repeats)  # type: ignore[misc]
-            many_ms = _least_ms([lambda m=model, s=many: m.step(frame, s)], max(repeats // 4, 1))[0]  # type: ignore[misc]
-        yield Row(precision, times[0], times[1], plain_ms, many_ms, objects)
+            times = least_ms([lambda m=model, s=one: m.step(frame, s), bare], repeats)  # type: ignore[misc]
+            many_ms = least_ms([lambda m=model, s=many: m.step(frame, s)], max(repeats // 4, 1))[0]  # type: ignore[misc]
+        rows.append(
+            {
+                "precision": precision,
+                "step_ms": times[0],
+                "bare_ms": times[1],
+                "over bare": times[0] / times[1],
+                "plain_ms": plain_ms,
+                f"{objects}_objects_ms": many_ms,
+            }
+        )
+    return rows
 
 
 def _plain_ms(name: str, repeats: int) -> float:
@@ -77,17 +71,4 @@ def _plain_ms(name: str, repeats: int) -> float:
     with torch.inference_mode():
         middle = [feature[..., 4:11, 4:11] for feature in network.features(torch.rand(1, 3, 127, 127))]
         kernels, crop = network.embed_template(middle), torch.rand(1, 3, 255, 255) * 255
-        return _least_ms([lambda: network.correlate(kernels, network.features(crop))], repeats)[0]
-
-
-def _least_ms(functions: list[Callable[[], object]], repeats: int) -> list[float]:
-    """The least time of each function; they take turns."""
-    best = [float("inf")] * len(functions)
-    for function in functions:
-        function()
-    for _ in range(repeats):
-        for i, function in enumerate(functions):
-            start = time.perf_counter()
-            function()
-            best[i] = min(best[i], (time.perf_counter() - start) * 1e3)
-    return best
+        return least_ms([lambda: network.correlate(kernels, network.features(crop))], repeats)[0]
