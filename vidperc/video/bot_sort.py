@@ -15,6 +15,7 @@ from .association import Bools, Floats, Ints, Pairs, assign, iou_matrix
 from .byte_track import find_duplicates, left
 from .camera_motion import CameraMotion, CameraMotionState
 from .dense_kalman import HEIGHT_VELOCITY, WIDTH_VELOCITY, DenseSizeFilter
+from .trace import Gate, Limit, Stage, Trace, overlap_stage
 from .track_arrays import DetectionArrays, describe, join_rows, report, take_rows
 from .tracking import Tracker, TrackerState, check_dt
 
@@ -94,7 +95,7 @@ class BoTSORT(Tracker):
         seen = state.tracks.silent == 0.0
         tracks = self._predict(state.tracks, check_dt(dt))
         self._compensate(tracks, found, state, frame)
-        rows, columns, rest = self._associate(tracks, found, looks, seen)
+        rows, columns, rest = self._associate(tracks, found, looks, seen, state.trace)
         self._update(tracks, rows, found.boxes.take(columns, 0), looks.take(columns, 0))
         state.updates += 1
         rest = rest[found.scores.take(rest) >= self.start]
@@ -138,7 +139,7 @@ class BoTSORT(Tracker):
             tracks.filter = FILTER.warp(tracks.filter, self.camera.estimate(frame, state.camera, boxes))
 
     def _associate(
-        self, tracks: BoTTracks, found: DetectionArrays, looks: Floats, seen: Bools
+        self, tracks: BoTTracks, found: DetectionArrays, looks: Floats, seen: Bools, trace: Trace | None
     ) -> tuple[Ints, Ints, Ints]:
         """Rows and columns of the matches of the three associations, and the high detections left over."""
         is_high = found.scores > self.high
@@ -151,9 +152,25 @@ class BoTSORT(Tracker):
         first = _match(cost, confirmed, high, self.match)
         again = left(confirmed, first[0], len(tracks))
         again = again[seen.take(again)]
-        second = _match(1.0 - iou_matrix(boxes, found.boxes.take(low, 0)), again, np.arange(len(low)), self.match_low)
+        overlap = iou_matrix(boxes, found.boxes.take(low, 0))
+        second = _match(1.0 - overlap, again, np.arange(len(low)), self.match_low)
         rest = left(high, first[1], len(found))
         third = _match(cost, tentative, rest, self.match_tentative)
+        if trace is not None:
+            trace.start = (Limit("score", self.start, "start"),)
+            terms = self._terms(boxes, tracks.looks, found, looks)
+            high_scores = (Limit("score", self.high, "high"),)
+            low_scores = (Limit("score", self.low, "low"), Limit("score", self.high, "high", most=True))
+            weak = Limit("1 - IoU", self.match_low, "match_low", most=True)
+            pairs = np.searchsorted(again, second[0]), second[1]
+            trace.stages += [
+                _stage("confirmed tracks", tracks, confirmed, found, high, cost, terms, high_scores,
+                       Limit("cost", self.match, "match", most=True), first),
+                overlap_stage("confirmed tracks left over and seen in the last frame", tracks.ids.take(again),
+                              low_scores, found.indices.take(low), overlap.take(again, 0), weak, pairs),
+                _stage("tentative tracks", tracks, tentative, found, rest, cost, terms, high_scores,
+                       Limit("cost", self.match_tentative, "match_tentative", most=True), third),
+            ]  # fmt: skip
         rows = np.concatenate((first[0], second[0], third[0]))
         columns = np.concatenate((first[1], low.take(second[1]), third[1]))
         return rows, columns, left(rest, third[1], len(found))
@@ -167,6 +184,15 @@ class BoTSORT(Tracker):
         distance = np.maximum(0.5 * (1.0 - track_looks @ looks.T), 0.0)
         counts = (distance <= self.appearance) & (overlap >= 1.0 - self.proximity)  # not for NaN
         return np.where(counts, np.minimum(cost, distance), cost)
+
+    @staticmethod
+    def _terms(boxes: Floats, track_looks: Floats, found: DetectionArrays, looks: Floats) -> dict[str, Floats]:
+        """What the cost is made of, for the record."""
+        overlap = iou_matrix(boxes, found.boxes)
+        terms = {"IoU": overlap, "score": np.broadcast_to(found.scores, overlap.shape)}
+        if looks.shape[1]:
+            terms["half cosine distance"] = 0.5 * (1.0 - track_looks @ looks.T)
+        return terms
 
     def _update(self, tracks: BoTTracks, rows: Ints, boxes: Floats, looks: Floats) -> None:
         if not len(rows):
@@ -192,6 +218,34 @@ def _match(cost: Floats, rows: Ints, columns: Ints, limit: float) -> Pairs:
     gain = limit - cost[rows[:, None], columns[None, :]]
     r, c = assign(gain, gain > 0.0)
     return rows.take(r), columns.take(c)
+
+
+def _stage(
+    words: str,
+    tracks: BoTTracks,
+    rows: Ints,
+    found: DetectionArrays,
+    columns: Ints,
+    cost: Floats,
+    terms: dict[str, Floats],
+    scores: tuple[Limit, ...],
+    limit: Limit,
+    pairs: Pairs,
+) -> Stage:
+    """The record of a matching of `rows` of the tracks and `columns` of `found`; cost and terms are of all."""
+    cost = cost[np.ix_(rows, columns)]
+    return Stage(
+        tracks=words,
+        ids=tracks.ids.take(rows),
+        scores=scores,
+        detections=found.indices.take(columns),
+        cost=cost,
+        formula="1 - IoU * score, or half the cosine distance if less and near",
+        terms={name: values[np.ix_(rows, columns)] for name, values in terms.items()},
+        gates=(Gate(limit, cost),),
+        rows=np.searchsorted(rows, pairs[0]),
+        columns=np.searchsorted(columns, pairs[1]),
+    )
 
 
 def _start(found: DetectionArrays, looks: Floats, first_id: int, confirmed: bool) -> BoTTracks:

@@ -13,6 +13,7 @@ import numpy as np
 from ..structures import Frame, Instances, TrackState
 from .association import NO_PAIRS, Bools, Floats, Ints, Pairs, assign_pairs, iou_matrix
 from .kalman import VELOCITY, AspectHeightFilter
+from .trace import Gate, Limit, Stage, Trace, overlap_stage
 from .track_arrays import DetectionArrays, describe, join_rows, report, take_rows
 from .tracking import Tracker, TrackerState, check_dt
 
@@ -98,7 +99,7 @@ class ByteTrack(Tracker):
     ) -> Instances:
         found = DetectionArrays.read(detections, state.updates)
         tracks = predict(state.tracks, check_dt(dt))  # tentative ones too, as in the paper's algorithm 1
-        rows, columns, rest = self.associate(tracks, found, state.tracks.silent == 0.0)
+        rows, columns, rest = self.associate(tracks, found, state.tracks.silent == 0.0, state.trace)
         update(tracks, rows, found.boxes.take(columns, 0))
         tracks.confirmed[rows] = True
         state.updates += 1
@@ -113,7 +114,9 @@ class ByteTrack(Tracker):
         tracks = state.tracks
         return describe(tracks.ids, tracks.labels, FILTER.boxes(tracks.filter), tracks.confirmed, tracks.silent > 0.0)
 
-    def associate(self, tracks: ByteTracks, found: DetectionArrays, seen: Bools) -> tuple[Ints, Ints, Ints]:
+    def associate(
+        self, tracks: ByteTracks, found: DetectionArrays, seen: Bools, trace: Trace | None = None
+    ) -> tuple[Ints, Ints, Ints]:
         """Rows and columns of the matches of the three associations, and the high detections left over."""
         high = found.scores > self.high
         overlap = iou_matrix(FILTER.boxes(tracks.filter), found.boxes)
@@ -129,11 +132,48 @@ class ByteTrack(Tracker):
         low = touching.match(touching.overlap, again, self.match_low)
         new = ~confirmed & is_high & column_free.take(touching.columns)
         tentative = touching.match(fused, new, self.match_tentative)
+        if trace is not None:
+            self._record(trace, tracks, found, seen, overlap, ((rows, columns), low, tentative))
         if len(low[0]) or len(tentative[0]):
             rows = np.concatenate((rows, low[0], tentative[0]))
             columns = np.concatenate((columns, low[1], tentative[1]))
         high[columns] = False
         return rows, columns, high.nonzero()[0]
+
+    def _record(
+        self,
+        trace: Trace,
+        tracks: ByteTracks,
+        found: DetectionArrays,
+        seen: Bools,
+        overlap: Floats,
+        matches: tuple[Pairs, Pairs, Pairs],
+    ) -> None:
+        """The three associations, from their matches."""
+        first, second, third = matches
+        high = (Limit("score", self.high, "high"),)
+        low = (Limit("score", self.low, "low"), Limit("score", self.high, "high", most=True))
+        is_high = found.scores > self.high
+        columns, rest = is_high.nonzero()[0], (~is_high & (found.scores > self.low)).nonzero()[0]
+        rows = tracks.confirmed.nonzero()[0]
+        trace.stages.append(
+            fused_stage("confirmed tracks", tracks, rows, high, found, columns, overlap, self.match, "match", first)
+        )
+        rows = left(rows, first[0], len(tracks))
+        rows = rows[seen.take(rows)]
+        block = overlap.take(rows, 0).take(rest, 1)
+        greatest = Limit("1 - IoU", self.match_low, "match_low", most=True)
+        words = "confirmed tracks left over and seen in the last frame"
+        pairs = np.searchsorted(rows, second[0]), np.searchsorted(rest, second[1])
+        trace.stages.append(
+            overlap_stage(words, tracks.ids.take(rows), low, found.indices.take(rest), block, greatest, pairs)
+        )
+        rows, columns = (~tracks.confirmed).nonzero()[0], left(columns, first[1], len(found))
+        limit, name = self.match_tentative, "match_tentative"
+        trace.stages.append(
+            fused_stage("tentative tracks", tracks, rows, high, found, columns, overlap, limit, name, third)
+        )
+        trace.start = (Limit("score", self.start, "start"),)
 
     def _report(
         self,
@@ -200,7 +240,7 @@ class EagerByteTrack(Tracker):
     ) -> Instances:
         found = DetectionArrays.read(detections, state.updates)
         tracks = predict(state.tracks, check_dt(dt), only_confirmed=True)
-        rows, columns, rest = self.inner.associate(tracks, found, state.tracks.silent == 0.0)
+        rows, columns, rest = self.inner.associate(tracks, found, state.tracks.silent == 0.0, state.trace)
         update(tracks, rows, found.boxes.take(columns, 0))
         tracks.confirmed |= tracks.hits >= self.confirm
         if not len(tracks):
@@ -300,3 +340,33 @@ def report_detections(
     ids = np.concatenate((tracks.ids.take(rows), fresh.ids))
     states = np.where(confirmed, int(TrackState.CONFIRMED), int(TrackState.TENTATIVE))
     return report(ids, found.boxes.take(columns, 0), found, columns, states)
+
+
+def fused_stage(
+    words: str,
+    tracks: ByteTracks,
+    rows: Ints,
+    scores: tuple[Limit, ...],
+    found: DetectionArrays,
+    columns: Ints,
+    overlap: Floats,
+    match: float,
+    setting: str,
+    pairs: Pairs,
+) -> Stage:
+    """The record of a stage whose cost is 1 - IoU * score, among `rows` of the tracks and `columns` of `found`."""
+    overlap = overlap.take(rows, 0).take(columns, 1)
+    score = found.scores.take(columns)
+    cost = 1.0 - overlap * score
+    return Stage(
+        tracks=words,
+        ids=tracks.ids.take(rows),
+        scores=scores,
+        detections=found.indices.take(columns),
+        cost=cost,
+        formula="1 - IoU * score",
+        terms={"IoU": overlap, "score": np.broadcast_to(score, cost.shape)},
+        gates=(Gate(Limit("cost", match, setting, most=True), cost),),
+        rows=np.searchsorted(rows, pairs[0]),
+        columns=np.searchsorted(columns, pairs[1]),
+    )

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..structures import Frame, Instances
-from .association import Bools, Floats, Ints, assign_most, iou_matrix, unmatched
+from .association import NO_PAIRS, Bools, Floats, Ints, assign_most, iou_matrix, unmatched
 from .galleries import Galleries
 from .kalman import AspectHeightFilter
 from .sort import match_overlap
+from .trace import Gate, Limit, Stage, Trace, overlap_stage
 from .track_arrays import DetectionArrays, describe, join_rows, report, take_rows
 from .tracking import Tracker, TrackerState, check_dt
 
@@ -84,8 +85,8 @@ class DeepSORT(Tracker):
         looks /= np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1e-12)
         seen = state.tracks.silent == 0.0
         tracks = predict(state.tracks, check_dt(dt))
-        rows, columns = self._cascade(tracks, found, looks, state.galleries)
-        r, c = self._match_overlap(tracks, found, rows, columns, seen)
+        rows, columns = self._cascade(tracks, found, looks, state.galleries, state.trace)
+        r, c = self._match_overlap(tracks, found, rows, columns, seen, state.trace)
         rows, columns = np.concatenate((rows, r)), np.concatenate((columns, c))
         update(tracks, rows, found.boxes.take(columns, 0), self.confirm)
         state.galleries.write(tracks.slots.take(rows), looks.take(columns, 0))
@@ -100,7 +101,12 @@ class DeepSORT(Tracker):
         return describe(tracks.ids, tracks.labels, FILTER.boxes(tracks.filter), tracks.confirmed, tracks.silent > 0.0)
 
     def _cascade(
-        self, tracks: DeepTracks, found: DetectionArrays, looks: Floats, galleries: Galleries
+        self,
+        tracks: DeepTracks,
+        found: DetectionArrays,
+        looks: Floats,
+        galleries: Galleries,
+        trace: Trace | None,
     ) -> tuple[Ints, Ints]:
         """The matching cascade (listing 1): appearance under the gate, recently seen tracks first."""
         confirmed = tracks.confirmed.nonzero()[0]
@@ -111,18 +117,55 @@ class DeepSORT(Tracker):
         allowed = distance <= self.max_distance
         distance = np.where(allowed, np.maximum(distance, 0.0), 0.0)
         silent = tracks.silent.take(confirmed)
-        rows, columns = [], []
-        for level in np.unique(silent[allowed.any(1)]):
+        rows: list[Ints] = []
+        columns: list[Ints] = []
+        for level in np.unique(silent if trace is not None else silent[allowed.any(1)]):
             of_level = (silent == level).nonzero()[0]
             r, c = assign_most(distance.take(of_level, 0), allowed.take(of_level, 0))
+            if trace is not None:
+                rest = unmatched(len(found), np.concatenate([NO_PAIRS, *columns]))
+                self._record(trace, tracks, confirmed.take(of_level), found, rest, looks, galleries, (r, c))
             allowed[:, c] = False
             rows.append(confirmed.take(of_level.take(r)))
             columns.append(c)
         none = confirmed[:0]
         return np.concatenate([none, *rows]), np.concatenate([none, *columns])
 
+    def _record(
+        self,
+        trace: Trace,
+        tracks: DeepTracks,
+        rows: Ints,
+        found: DetectionArrays,
+        columns: Ints,
+        looks: Floats,
+        galleries: Galleries,
+        pairs: tuple[Ints, Ints],
+    ) -> None:
+        """One level of the cascade; the columns of its pairs count in all of `found`."""
+        mahalanobis = FILTER.distance(tracks.filter.take(rows, 0), found.boxes.take(columns, 0))
+        every = np.ones(mahalanobis.shape, bool)
+        similarity = galleries.best_similarity(tracks.slots.take(rows), looks.take(columns, 0), every)
+        stage = appearance_stage(
+            words=f"confirmed tracks last seen {tracks.silent[rows[0]]:g} frames ago",
+            ids=tracks.ids.take(rows),
+            scores=(Limit("score", self.score_threshold, "score_threshold"),),
+            detections=found.indices.take(columns),
+            distance=1.0 - similarity.astype(np.float64),
+            limit=Limit("cosine distance", self.max_distance, "max_distance", most=True),
+            mahalanobis=mahalanobis,
+            pairs=(pairs[0], np.searchsorted(columns, pairs[1])),
+        )
+        trace.stages.append(stage)
+
     def _match_overlap(
-        self, tracks: DeepTracks, found: DetectionArrays, rows: Ints, columns: Ints, seen: Bools
+        self,
+        tracks: DeepTracks,
+        found: DetectionArrays,
+        rows: Ints,
+        columns: Ints,
+        seen: Bools,
+        trace: Trace | None,
     ) -> tuple[Ints, Ints]:
         """The second stage: tentative tracks, and confirmed ones seen in the last frame, by overlap."""
         free = seen.copy()
@@ -130,6 +173,14 @@ class DeepSORT(Tracker):
         rows, columns = free.nonzero()[0], unmatched(len(found), columns)
         overlap = iou_matrix(FILTER.boxes(tracks.filter.take(rows, 0)), found.boxes.take(columns, 0))
         r, c = assign_most(1.0 - overlap, overlap >= 1.0 - self.max_iou_distance)
+        if trace is not None:
+            words = "tentative tracks, and confirmed ones left over that were seen in the last frame"
+            scores = (Limit("score", self.score_threshold, "score_threshold"),)
+            limit = Limit("1 - IoU", self.max_iou_distance, "max_iou_distance", most=True)
+            trace.start = scores
+            trace.stages.append(
+                overlap_stage(words, tracks.ids.take(rows), scores, found.indices.take(columns), overlap, limit, (r, c))
+            )
         return rows.take(r), columns.take(c)
 
 
@@ -170,10 +221,19 @@ class EagerDeepSORT(Tracker):
         found, looks = _read(detections, state, self.score_threshold)
         seen = state.tracks.silent == 0.0
         tracks = predict(state.tracks, check_dt(dt))
-        rows, columns = self._match_appearance(tracks, found, looks, state.galleries)
+        rows, columns = self._match_appearance(tracks, found, looks, state.galleries, state.trace)
         seen[rows] = False
         last, rest = seen.nonzero()[0], unmatched(len(found), columns)
         r, c = match_overlap(tracks.boxes.take(last, 0), found.boxes.take(rest, 0), self.iou_threshold)
+        if state.trace is not None:
+            words = "tracks left over that were seen in the last frame, by their last detections"
+            scores = (Limit("score", self.score_threshold, "score_threshold"),)
+            overlap = iou_matrix(tracks.boxes.take(last, 0), found.boxes.take(rest, 0))
+            least, ids = Limit("IoU", self.iou_threshold, "iou_threshold"), tracks.ids.take(last)
+            state.trace.start = scores
+            state.trace.stages.append(
+                overlap_stage(words, ids, scores, found.indices.take(rest), overlap, least, (r, c), gated_first=False)
+            )
         rows, columns = np.concatenate((rows, last.take(r))), np.concatenate((columns, rest.take(c)))
         update(tracks, rows, found.boxes.take(columns, 0), self.confirm)
         state.galleries.write(tracks.slots.take(rows), looks.take(columns, 0))
@@ -187,7 +247,12 @@ class EagerDeepSORT(Tracker):
     alive = DeepSORT.alive
 
     def _match_appearance(
-        self, tracks: DeepTracks, found: DetectionArrays, looks: Floats, galleries: Galleries
+        self,
+        tracks: DeepTracks,
+        found: DetectionArrays,
+        looks: Floats,
+        galleries: Galleries,
+        trace: Trace | None,
     ) -> tuple[Ints, Ints]:
         confirmed = tracks.confirmed.nonzero()[0]
         if not len(confirmed) or not len(found):
@@ -196,7 +261,31 @@ class EagerDeepSORT(Tracker):
         distance = euclidean(galleries.means(tracks.slots.take(confirmed)), looks)
         rows, columns = assign_most(distance, gate & np.isfinite(distance))
         accepted = distance[rows, columns] <= self.max_distance
+        if trace is not None:
+            mahalanobis = FILTER.distance(tracks.filter.take(confirmed, 0), found.boxes)
+            scores = (Limit("score", self.score_threshold, "score_threshold"),)
+            limit = Limit("distance of embeddings", self.max_distance, "max_distance", most=True)
+            ids, pairs = tracks.ids.take(confirmed), (rows[accepted], columns[accepted])
+            trace.stages.append(
+                appearance_stage("confirmed tracks", ids, scores, found.indices, distance, limit, mahalanobis, pairs)
+            )
         return confirmed[rows[accepted]], columns[accepted]
+
+
+def appearance_stage(
+    words: str,
+    ids: Ints,
+    scores: tuple[Limit, ...],
+    detections: Ints,
+    distance: Floats,
+    limit: Limit,
+    mahalanobis: Floats,
+    pairs: tuple[Ints, Ints],
+) -> Stage:
+    """The record of a stage that pairs by appearance under the Mahalanobis gate."""
+    gate = Gate(Limit("squared Mahalanobis distance", CHI2_95[4], most=True), mahalanobis)
+    terms = {limit.quantity: distance, gate.limit.quantity: mahalanobis}
+    return Stage(words, ids, scores, detections, distance, limit.quantity, terms, (gate, Gate(limit, distance)), *pairs)
 
 
 def euclidean(a: Floats, b: Floats) -> Floats:

@@ -9,6 +9,7 @@ from .association import Floats, Ints, Pairs, assign, iou_matrix, unmatched
 from .byte_track import HEIGHT, left
 from .kalman import POSITION, VELOCITY, AspectHeightFilter
 from .oc_sort import OCSORTState, OCTracks, direction_agreement, observe, start_tracks
+from .trace import Gate, Limit, Stage, Trace
 from .track_arrays import DetectionArrays, describe, join_rows, report
 from .tracking import Tracker, check_dt
 
@@ -57,7 +58,8 @@ class EagerOCSORT(Tracker):
         threshold = self.score_threshold if len(state.tracks) else self.start
         found = found.take((found.scores > threshold).nonzero()[0])
         tracks = self._predict(state.tracks, check_dt(dt))
-        rows, columns = self._match(tracks, found, _observation(tracks, state.updates - self.delta - 1, tracks.boxes))
+        earlier = _observation(tracks, state.updates - self.delta - 1, tracks.boxes)
+        rows, columns = self._match(tracks, found, earlier, state.trace)
         self._update(tracks, rows, found.boxes.take(columns, 0), state.updates)
         rest = unmatched(len(found), columns)
         fresh = start_tracks(
@@ -85,25 +87,62 @@ class EagerOCSORT(Tracker):
         tracks.silent = tracks.silent + dt
         return tracks
 
-    def _match(self, tracks: OCTracks, found: DetectionArrays, earlier: Floats) -> Pairs:
+    def _match(self, tracks: OCTracks, found: DetectionArrays, earlier: Floats, trace: Trace | None) -> Pairs:
         """Confirmed, then tentative tracks by overlap and direction; the rest by overlap with last boxes."""
         boxes = FILTER.boxes(tracks.filter)
         rest = np.arange(len(found))
         pairs = []
-        for members in (tracks.confirmed.nonzero()[0], (~tracks.confirmed).nonzero()[0]):
+        stages = (("confirmed tracks", tracks.confirmed), ("tentative tracks", ~tracks.confirmed))
+        for words, chosen in stages:
+            members = chosen.nonzero()[0]
             gain = self._gain(boxes.take(members, 0), found, rest)
             known = tracks.direction.take(members, 0)
             agreement = direction_agreement(known, earlier.take(members, 0), found.boxes.take(rest, 0))
+            if trace is not None:
+                self._record(trace, words, tracks.ids.take(members), found, rest, gain, agreement)
             gain += self.inertia * agreement
             r, c = assign(gain, gain > 0.0)
             pairs.append((members.take(r), rest.take(c)))
             rest = left(rest, rest.take(c), len(found))
         lost = unmatched(len(tracks), np.concatenate([rows for rows, _ in pairs]))
         gain = self._gain(tracks.boxes.take(lost, 0), found, rest)
+        if trace is not None:
+            words = "tracks left over, by their last detections"
+            self._record(trace, words, tracks.ids.take(lost), found, rest, gain, np.zeros_like(gain))
         r, c = assign(gain, gain > 0.0)
         pairs.append((lost.take(r), rest.take(c)))
         rows, columns = (np.concatenate(part) for part in zip(*pairs))
         return rows, columns
+
+    def _record(
+        self,
+        trace: Trace,
+        words: str,
+        ids: Ints,
+        found: DetectionArrays,
+        columns: Ints,
+        gain: Floats,
+        agreement: Floats,
+    ) -> None:
+        """A stage, given the overlaps weighted by the scores less the threshold, and the agreement in direction."""
+        trace.start = (Limit("score", self.score_threshold, "score_threshold"),)
+        total = gain + self.inertia * agreement
+        weighted = gain + self.iou_threshold
+        limit = Limit("IoU * score + inertia * agreement", self.iou_threshold, "iou_threshold")
+        rows, taken = assign(total, total > 0.0)
+        stage = Stage(
+            tracks=words,
+            ids=ids,
+            scores=trace.start,
+            detections=found.indices.take(columns),
+            cost=1.0 - self.iou_threshold - total,
+            formula="1 - IoU * score - inertia * agreement in direction",
+            terms={"IoU * score": weighted, "agreement in direction": agreement},
+            gates=(Gate(limit, weighted + self.inertia * agreement),),
+            rows=rows,
+            columns=taken,
+        )
+        trace.stages.append(stage)
 
     def _gain(self, boxes: Floats, found: DetectionArrays, columns: Ints) -> Floats:
         gain = iou_matrix(boxes, found.boxes.take(columns, 0))

@@ -12,6 +12,7 @@ import numpy as np
 from ..structures import Frame, Instances
 from .association import Bools, Floats, Ints, Pairs, assign, iou_matrix, solve, unmatched
 from .kalman import AreaRatioFilter, BoxFilter
+from .trace import Gate, Limit, Stage, Trace, overlap_stage
 from .track_arrays import DetectionArrays, describe, join_rows, report
 from .tracking import Tracker, TrackerState, check_dt
 
@@ -109,7 +110,7 @@ class OCSORT(Tracker):
         found = found.take((found.scores > self.score_threshold).nonzero()[0])
         tracks = self._predict(state.tracks, check_dt(dt))
         earlier = earlier_observations(tracks, state.updates)
-        rows, columns = self._match(tracks, found, earlier)
+        rows, columns = self._match(tracks, found, earlier, state.trace)
         re_update(tracks, rows, found.boxes.take(columns, 0))
         self._update(tracks, rows, found.boxes.take(columns, 0), earlier, state.updates)
         rest = unmatched(len(found), columns)
@@ -134,7 +135,7 @@ class OCSORT(Tracker):
         tracks.filter = FILTER.predict(tracks.filter, dt)
         return tracks
 
-    def _match(self, tracks: OCTracks, found: DetectionArrays, earlier: Floats) -> Pairs:
+    def _match(self, tracks: OCTracks, found: DetectionArrays, earlier: Floats, trace: Trace | None) -> Pairs:
         """Overlap with predictions and agreement in direction (OCM); for the rest, overlap with last boxes (OCR)."""
         overlap = iou_matrix(FILTER.boxes(tracks.filter), found.boxes)
         near = overlap >= self.iou_threshold
@@ -145,12 +146,43 @@ class OCSORT(Tracker):
             accepted = overlap[rows, columns] >= self.iou_threshold
             rows, columns = rows[accepted], columns[accepted]
 
+        if trace is not None:
+            self._record(trace, tracks, found, earlier, overlap, (rows, columns))
         lost, rest = unmatched(len(tracks), rows), unmatched(len(found), columns)
         overlap = iou_matrix(tracks.boxes.take(lost, 0), found.boxes.take(rest, 0))
         r, c = assign(overlap, overlap > 0.0)
         accepted = overlap[r, c] >= self.iou_threshold
         r, c = r[accepted], c[accepted]
+        if trace is not None:
+            ids, columns_left = tracks.ids.take(lost), found.indices.take(rest)
+            words = "tracks left over, by their last detections"
+            least = Limit("IoU", self.iou_threshold, "iou_threshold")
+            trace.stages.append(
+                overlap_stage(words, ids, trace.start, columns_left, overlap, least, (r, c), gated_first=False)
+            )
         return np.concatenate((rows, lost.take(r))), np.concatenate((columns, rest.take(c)))
+
+    def _record(
+        self, trace: Trace, tracks: OCTracks, found: DetectionArrays, earlier: Floats, overlap: Floats, pairs: Pairs
+    ) -> None:
+        """The first stage."""
+        agreement = direction_agreement(tracks.direction, earlier, found.boxes)
+        bonus = self.inertia * found.scores * agreement
+        trace.start = (Limit("score", self.score_threshold, "score_threshold"),)
+        stage = Stage(
+            tracks="all tracks",
+            ids=tracks.ids,
+            scores=trace.start,
+            detections=found.indices,
+            cost=1.0 - overlap - bonus,
+            formula="1 - IoU - inertia * score * agreement in direction",
+            terms={"IoU": overlap, "agreement in direction": agreement},
+            gates=(Gate(Limit("IoU", self.iou_threshold, "iou_threshold"), overlap),),
+            rows=pairs[0],
+            columns=pairs[1],
+            gated_first=False,
+        )
+        trace.stages.append(stage)
 
     def _update(self, tracks: OCTracks, rows: Ints, boxes: Floats, earlier: Floats, update: int) -> None:
         tracks.history[:, update % self.delta] = NONE

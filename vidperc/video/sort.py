@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..structures import Frame, Instances
-from .association import Floats, Ints, assign, iou_matrix, unmatched
+from .association import Floats, Ints, Pairs, assign, iou_matrix, unmatched
 from .kalman import AreaRatioFilter
+from .trace import Limit, Trace, overlap_stage
 from .track_arrays import DetectionArrays, describe, join_rows, no_tracks, report, take_rows
 from .tracking import Tracker, TrackerState, check_dt
 
@@ -60,7 +61,7 @@ class SORT(Tracker):
     ) -> Instances:
         found = DetectionArrays.read(detections, state.updates)
         tracks = self._predict(state.tracks, check_dt(dt))
-        rows, columns = self._match(tracks, found)
+        rows, columns = self._match(tracks, found, state.trace)
         self._update(tracks, rows, found.boxes.take(columns, 0))
         state.updates += 1
         fresh = _start(found.take(unmatched(len(found), columns)), state.next_id)
@@ -80,12 +81,18 @@ class SORT(Tracker):
         streak = np.where(tracks.silent > 0.0, 0, tracks.streak)
         return SORTTracks(tracks.ids, tracks.labels, streak, tracks.silent + dt, FILTER.predict(tracks.filter, dt))
 
-    def _match(self, tracks: SORTTracks, found: DetectionArrays) -> tuple[Ints, Ints]:
+    def _match(self, tracks: SORTTracks, found: DetectionArrays, trace: Trace | None) -> Pairs:
         """The assignment of greatest total overlap; pairs below the threshold are rejected afterwards (section 3.3)."""
         overlap = iou_matrix(FILTER.boxes(tracks.filter), found.boxes)  # (N, M)
         rows, columns = assign(overlap, overlap > 0.0)
         accepted = overlap[rows, columns] >= self.iou_threshold
-        return rows[accepted], columns[accepted]
+        pairs = rows[accepted], columns[accepted]
+        if trace is not None:
+            least = Limit("IoU", self.iou_threshold, "iou_threshold")
+            trace.stages.append(
+                overlap_stage("all tracks", tracks.ids, (), found.indices, overlap, least, pairs, gated_first=False)
+            )
+        return pairs
 
     def _update(self, tracks: SORTTracks, rows: Ints, boxes: Floats) -> None:
         if len(rows):
@@ -179,6 +186,14 @@ class EagerSORT(Tracker):
         check_dt(dt)
         found = found.take((found.scores > self.score_threshold).nonzero()[0])
         rows, columns = match_overlap(state.tracks.boxes, found.boxes, self.iou_threshold)
+        if state.trace is not None:
+            scores = (Limit("score", self.score_threshold, "score_threshold"),)
+            state.trace.start = scores
+            overlap = iou_matrix(state.tracks.boxes, found.boxes)
+            least, pairs = Limit("IoU", self.iou_threshold, "iou_threshold"), (rows, columns)
+            state.trace.stages.append(
+                overlap_stage("all tracks", state.tracks.ids, scores, found.indices, overlap, least, pairs, False)
+            )
         tracks = _start_eager(found, 0)
         tracks.ids[columns], tracks.hits[columns] = state.tracks.ids[rows], state.tracks.hits[rows] + 1
         rest = unmatched(len(found), columns)
@@ -195,7 +210,7 @@ class EagerSORT(Tracker):
         return describe(tracks.ids, tracks.labels, tracks.boxes, confirmed, np.zeros(len(tracks), bool))
 
 
-def match_overlap(boxes: Floats, others: Floats, threshold: float) -> tuple[Ints, Ints]:
+def match_overlap(boxes: Floats, others: Floats, threshold: float) -> Pairs:
     """The pairing of greatest total IoU, without the pairs that overlap by no more than `threshold`."""
     overlap = iou_matrix(boxes, others)
     rows, columns = assign(overlap, overlap > 0.0)

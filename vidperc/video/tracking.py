@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..sequence import SequenceModel
 from ..structures import Frame, Instances, Video
+from .trace import Trace
 from .track_arrays import no_tracks
 from .track_region import Region, Shapes
 
@@ -23,6 +24,7 @@ class TrackerState:
 
     next_id: int = 1
     updates: int = 0  # updates seen so far
+    trace: Trace | None = None  # where there is one, updates record their decisions in it
 
 
 class Tracker(ABC):
@@ -179,6 +181,8 @@ class TrackByDetection(SequenceModel):
             tracks = self.tracker.update(detections, state.tracker, frame=frame, dt=self._dt(frame, state))
             if self.shapes is not None:
                 tracks = tracks[self.shapes.accepts(tracks.boxes)]
+            if rows is not None and state.tracker.trace is not None:
+                state.tracker.trace.renumber(rows.cpu().numpy())
             out.append(restore_indices(tracks, rows))
         return out
 
@@ -246,8 +250,11 @@ class PerClass(Tracker):
                 inner.updates = state.updates - 1  # a class seen late is no new video
             rows = (labels == label).nonzero()[:, 0]
             inner.next_id = state.next_id
+            inner.trace = None if state.trace is None else Trace()
             tracks = self.tracker.update(detections[rows.to(detections.boxes.device)], inner, frame=frame, dt=dt)
             state.next_id = inner.next_id
+            if state.trace is not None:
+                state.trace.extend(inner.trace, rows.numpy())
             parts.append(restore_indices(tracks, rows))
         return Instances.cat(parts) if parts else no_tracks()
 
