@@ -14,7 +14,7 @@ from vidperc.video.siamrpn_network import FoldedConv, ModuleNetwork, fold
 
 @pytest.mark.parametrize(
     ("size", "padding", "dilation"),
-    [((31, 31), 2, 2), ((31, 31), 4, 4), ((15, 9), 1, 1), ((9, 14), 0, 1), ((7, 6), 0, 2)],
+    [((31, 31), 2, 2), ((31, 31), 4, 4), ((15, 9), 1, 1), ((9, 14), 0, 1), ((7, 6), 0, 2), ((16, 12), 1, 1)],
 )
 def test_winograd_equals_the_direct_convolution(size, padding, dilation):
     x, weight, bias = torch.randn(2, 12, *size), torch.randn(8, 12, 3, 3), torch.randn(8)
