@@ -53,7 +53,7 @@ def ship(run: str | Path, name: str, out: str | Path = FOLDER, progress: Progres
     facts = {
         "command": _command_line(command["arguments"]),
         **{key: value for key, value in command.items() if key != "arguments"},
-        "seed": content["meta"]["seed"], **_length(run),
+        "seed": content["meta"]["seed"], **_length(run, config.test_data.metric),
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "bytes": path.stat().st_size,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "scores": {key: round(value, 4) for key, value in scores.items()}, "threads": torch.get_num_threads(),
@@ -69,7 +69,7 @@ def _command_line(arguments: list[str]) -> str:
     return " ".join(["python tools/train.py", *kept])
 
 
-def _length(run: Path) -> dict[str, Any]:
+def _length(run: Path, metric: str) -> dict[str, Any]:
     """Steps of a run and the seconds they took, by its log, and the curve of its scores."""
     rows = read_log(run)
     steps = [row for row in rows if row["kind"] == "train"]
@@ -77,5 +77,5 @@ def _length(run: Path) -> dict[str, Any]:
         return {}
     mean = sum(row["step_time"] for row in steps) / len(steps)
     total = steps[-1]["iteration"] + 1
-    curve = [{key: row[key] for key in ("iteration", "AP50") if key in row} for row in rows if row["kind"] == "test"]
+    curve = [{key: row[key] for key in ("iteration", metric) if key in row} for row in rows if row["kind"] == "test"]
     return {"steps": total, "seconds_of_steps": round(mean * total), "validation": curve}

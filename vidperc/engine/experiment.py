@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ..checkpoint.keys import KeyRules
 from ..data.datasets import ClipDataset
+from ..data.identities import IdentityClips
 from ..evaluation.evaluators import Evaluator
 from ..sequence import SequenceModel
 from ..structures import VideoRecord
@@ -24,7 +25,7 @@ class TrainData:
     (`vidperc.data.loader`).
     """
 
-    dataset: ClipDataset
+    dataset: ClipDataset | IdentityClips
     repeats: Sequence[float] | None = None
     groups: Sequence[int] | None = None
 
