@@ -27,7 +27,20 @@ ALLOWED = {
     "models": {"sequence", "engine", "checkpoint", "zoo", "layers", "ops"},
 }
 # the public faces join everything
-FACES = {"__init__", "__main__", "choose", "cli", "pipeline", "resume", "shipping", "testing", "training", "tuning"}
+FACES = {
+    "__init__",
+    "__main__",
+    "choose",
+    "cli",
+    "pipeline",
+    "resume",
+    "shipping",
+    "testing",
+    "training",
+    "explain",
+    "explain_words",
+    "tuning",
+}
 
 
 def imports_of(path) -> Iterator[str]:

@@ -282,6 +282,43 @@ def run_evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
+# explain
+
+
+def add_explain(command: argparse.ArgumentParser) -> None:
+    command.add_argument("tracker", help="name of a config that tracks given detections, or of any tracking model")
+    command.add_argument("--gt", help="folder of MOTChallenge sequences, or a gt.txt")
+    command.add_argument("--det", help="det.txt of a gt.txt, or alone with --ids")
+    command.add_argument("--sequences", nargs="+", help="only these")
+    command.add_argument("--tracks", help="results to explain: the run must reproduce them")
+    command.add_argument("--frame", type=int, help="only switches in this frame, from 1")
+    command.add_argument("--object", type=int, help="only switches of this object of the ground truth")
+    command.add_argument("--ids", type=int, nargs=2, metavar=("BEFORE", "NOW"), help="tracks, without ground truth")
+    command.add_argument("--benchmark", help="whose rules count switches; by default the ground truth's layout tells")
+    command.add_argument("--json", help="write everything there too")
+    command.add_argument("--set", nargs="+", type=setting, default=[], metavar="NAME=VALUE", help="of the tracker")
+    add_network_options(command)
+
+
+def run_explain(options: argparse.Namespace) -> int:
+    from .explain import explain_sequences, write_json
+    from .explain_words import in_words
+
+    found = explain_sequences(
+        options.tracker, options.gt, options.det, sequences=options.sequences, tracks=options.tracks,
+        frame=None if options.frame is None else options.frame - 1, object=options.object,
+        ids=None if options.ids is None else tuple(options.ids), benchmark=options.benchmark,
+        checkpoint=options.checkpoint, device=options.device, precision=options.precision, **dict(options.set),
+    )  # fmt: skip
+    for item in found:
+        console.print(in_words(item), highlight=False, soft_wrap=True, markup=False)
+    console.print(f"{len(found)} identity switches", highlight=False)
+    if options.json:
+        write_json(options.json, found)
+        console.print(f"wrote {options.json}", highlight=False, soft_wrap=True)
+    return 0
+
+
 # list
 
 
@@ -324,6 +361,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Command, st
     "test": (add_test, run_test, "Run a model over a data set and score it."),
     "train": (add_train, run_train, "Train a model."),
     "evaluate": (add_evaluate, run_evaluate, "Score result files against ground truth."),
+    "explain": (add_explain, run_explain, "Say why tracks switch identities, by the tracker's own numbers."),
     "list": (add_list, run_list, "The models that can be loaded by name."),
 }
 

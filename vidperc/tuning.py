@@ -15,12 +15,9 @@ from typing import Any
 
 import torch
 
-from .engine.mot import MOTRecord, PicturelessFrames, find_sequences
-from .evaluation import evaluate_mot, read_tracks
+from .engine.mot import MOTRecord, given_sequences
+from .evaluation import evaluate_mot
 from .evaluation.tracks import Tracks
-from .io import Video
-from .io.motchallenge import AnnotatedFrames, SequenceInfo
-from .io.results import read_mot
 from .models import load
 
 Settings = dict[str, Any]
@@ -152,16 +149,7 @@ def read_sequences(ground_truth: str, detections: str | None) -> tuple[MOTRecord
     Raises:
         ValueError: a sequence without ground truth, or a gt.txt without a det.txt.
     """
-    if Path(ground_truth).is_dir():
-        records = tuple(find_sequences(ground_truth))
-    elif detections is None:
-        raise ValueError(f"{ground_truth}: a file of ground truth needs one of detections")
-    else:
-        truth = next(iter(read_tracks(Path(ground_truth), truth=True).values()))
-        given = read_mot(detections).as_detections()
-        length = truth.length or int(max([*truth.frames.tolist(), *given, -1])) + 1
-        frames = PicturelessFrames(SequenceInfo(truth.name or "video"), length)
-        records = (MOTRecord(frames.name, Video(AnnotatedFrames(frames, None, given)), truth),)
+    records = tuple(given_sequences(ground_truth, detections))
     for record in records:
         if record.truth is None:
             raise ValueError(f"{record.name}: no ground truth to score with")

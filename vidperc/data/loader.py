@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from ..structures import Clip
 from .datasets import ClipDataset, Sample
+from .identities import IdentityClips
 
 
 def collate(clips: list[Clip]) -> list[Clip]:
@@ -98,7 +99,7 @@ class TrainingBatches(Sampler[list[Sample]]):
         return rng.permutation(np.repeat(np.arange(self.size), times.astype(int))).tolist()
 
 
-def make_loader(dataset: ClipDataset, batches: TrainingBatches, workers: int = 0) -> DataLoader:
+def make_loader(dataset: ClipDataset | IdentityClips, batches: TrainingBatches, workers: int = 0) -> DataLoader:
     """A loader of the batches. `workers` of 0 reads in the training process itself."""
     return DataLoader(
         dataset,

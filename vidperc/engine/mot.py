@@ -75,6 +75,29 @@ def find_sequences(root: str | Path, names: Sequence[str] | None = None) -> list
     return [open_sequence(found[name]) for name in (names or found)]
 
 
+def given_sequences(
+    ground_truth: str | Path | None, detections: str | Path | None = None, names: Sequence[str] | None = None
+) -> list[MOTRecord]:
+    """The sequences of a folder as `find_sequences` has them, or the one of a gt.txt and a det.txt.
+
+    Raises:
+        ValueError: a file of one of the two only, or names for files. FileNotFoundError: the data.
+    """
+    if ground_truth is not None and Path(ground_truth).is_dir():
+        if detections is not None:
+            raise ValueError(f"{ground_truth}: folders of sequences bring their own detections")
+        return find_sequences(ground_truth, names)
+    if detections is None:
+        raise ValueError(f"{ground_truth}: a file of ground truth needs one of detections")
+    truth = None if ground_truth is None else next(iter(read_tracks(Path(ground_truth), truth=True).values()))
+    given = read_mot(detections).as_detections()
+    last = max([*([] if truth is None else truth.frames.tolist()), *given, -1])
+    length = (None if truth is None else truth.length) or int(last) + 1
+    name = (None if truth is None else truth.name) or Path(detections).stem
+    frames = PicturelessFrames(SequenceInfo(name), length)
+    return [MOTRecord(frames.name, Video(AnnotatedFrames(frames, None, given)), truth)]
+
+
 def is_sequence(folder: Path) -> bool:
     """Whether a folder looks like a MOTChallenge sequence."""
     return any((folder / name).exists() for name in ("seqinfo.ini", "det/det.txt", "img1"))

@@ -80,10 +80,6 @@ class Trace:
         self.stages += [replace(stage, detections=rows.take(stage.detections)) for stage in other.stages]
         self.start = other.start
 
-    def renumber(self, rows: Ints) -> None:
-        """The detections given to the tracker were those at `rows` of more."""
-        self.stages = [replace(stage, detections=rows.take(stage.detections)) for stage in self.stages]
-
 
 def overlap_stage(
     tracks: str,

@@ -181,8 +181,6 @@ class TrackByDetection(SequenceModel):
             tracks = self.tracker.update(detections, state.tracker, frame=frame, dt=self._dt(frame, state))
             if self.shapes is not None:
                 tracks = tracks[self.shapes.accepts(tracks.boxes)]
-            if rows is not None and state.tracker.trace is not None:
-                state.tracker.trace.renumber(rows.cpu().numpy())
             out.append(restore_indices(tracks, rows))
         return out
 
