@@ -20,6 +20,7 @@ import vidperc
 from vidperc.checkpoint.keys import rename_key
 from vidperc.checkpoint.rename.seqformer import SEQFORMER
 from vidperc.evaluation.youtube_vis import evaluate_youtube_vis
+from vidperc.layers.attention import MultiheadAttention
 from vidperc.structures import Clip, Frame, Instances, Video
 from vidperc.video.clip_matching import ClipInstances, ClipTracks
 from vidperc.video.seqformer_masks import best_class
@@ -137,7 +138,7 @@ def test_training_step(checkpoints, name):
     for module in model.modules():  # the goldens were made without dropout
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-        elif isinstance(module, torch.nn.MultiheadAttention):
+        elif isinstance(module, MultiheadAttention):
             module.dropout = 0.0
     assignment, match = [], model.criterion.match
 

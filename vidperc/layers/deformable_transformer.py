@@ -12,7 +12,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ..ops.ms_deform_attn import Shapes, ms_deform_attn
+from ..ops.ms_deform_attn import Shapes, attend_to_pixels
+from .attention import MultiheadAttention
 
 
 class MSDeformAttn(nn.Module):
@@ -59,16 +60,20 @@ class MSDeformAttn(nn.Module):
 
     def sample(self, query: Tensor, reference: Tensor, values: Tensor, shapes: Shapes) -> Tensor:
         """The sampled sums before the output projection, (B, Q, C); see `forward`."""
-        grid = (self.heads, self.levels, self.points)
-        offsets = self.sampling_offsets(query).unflatten(-1, (*grid, 2)).float()  # (B, Q, heads, L, points, 2)
-        weights = self.attention_weights(query).float().unflatten(-1, (self.heads, -1)).softmax(-1)
-        centre = reference[:, :, None, :, None, :2]
-        if reference.shape[-1] == 2:
-            sizes = reference.new_tensor([(w, h) for h, w in shapes])  # (L, 2)
-            locations = centre + offsets / sizes[:, None]
-        else:
-            locations = centre + offsets * (reference[:, :, None, :, None, 2:] * (0.5 / self.points))
-        return ms_deform_attn(values, shapes, locations, weights.unflatten(-1, grid[1:]))
+        per_head = self.levels * self.points
+        offsets = self.sampling_offsets(query).unflatten(-1, (self.heads, 2 * per_head)).float()
+        weights = self.attention_weights(query).float().unflatten(-1, (self.heads, per_head)).softmax(-1)
+        sizes = reference.new_tensor([(w, h) for h, w in shapes])  # (L, 2)
+        if reference.shape[-1] == 4:
+            offsets = offsets * self._per_point(reference[..., 2:] * sizes * (0.5 / self.points))
+        # In pixels of each level, where an offset is one as it is; x and y of all points of a head side by side.
+        places = offsets + self._per_point(reference[..., :2] * sizes - 0.5)  # (B, Q, heads, L * points * 2)
+        grid = (self.levels, self.points)
+        return attend_to_pixels(values, shapes, places.unflatten(-1, (*grid, 2)), weights.unflatten(-1, grid))
+
+    def _per_point(self, x: Tensor) -> Tensor:
+        """What is of each level (B, Q, L, 2) for all points of any head, (B, Q, 1, L * points * 2)."""
+        return x[:, :, :, None].expand(-1, -1, -1, self.points, -1).flatten(2)[:, :, None]
 
     def forward(
         self, query: Tensor, reference: Tensor, memory: Tensor, shapes: Shapes, padding: Tensor | None = None
@@ -148,7 +153,7 @@ class DeformableDecoderLayer(nn.Module):
         super().__init__()
         self.cross_attn = MSDeformAttn(channels, heads=heads, levels=levels, points=points)
         self.norm1 = nn.LayerNorm(channels)
-        self.self_attn = nn.MultiheadAttention(channels, heads, dropout=dropout, batch_first=True)
+        self.self_attn = MultiheadAttention(channels, heads, dropout)
         self.norm2 = nn.LayerNorm(channels)
         self.linear1 = nn.Linear(channels, hidden)
         self.linear2 = nn.Linear(hidden, channels)
@@ -166,7 +171,7 @@ class DeformableDecoderLayer(nn.Module):
     ) -> Tensor:
         """Queries (B, Q, C) after one layer; `reference` (B, Q, L, 2 or 4) as in `MSDeformAttn`."""
         key = query + position
-        query = self.norm2(query + self.dropout(self.self_attn(key, key, query, need_weights=False)[0]))
+        query = self.norm2(query + self.dropout(self.self_attn(key, key, query)))
         query = self.norm1(query + self.dropout(self.cross_attn(query + position, reference, memory, shapes, padding)))
         updated = self.linear2(self.dropout(self.linear1(query).relu_()))
         return self.norm3(query + self.dropout(updated))

@@ -2,7 +2,8 @@
 
 For every query and head, 4 bilinear corners of each sampling point are rows of one table of values, and
 their bilinear times attention weights are known: the sum is a weighted bag of rows, which
-`embedding_bag` does in one fused pass, on the CPU and on GPUs.
+`embedding_bag` does in one fused pass, on the CPU and on GPUs. A border of zeros around every map makes corners
+outside of it rows like any other.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch.nn.functional import embedding_bag
 
 Shapes = Sequence[tuple[int, int]]
 POINTS_AT_ONCE = 1 << 16  # without gradients, so many points' corners are in work: they stay in the cache
+BORDER = 3  # rows or columns of zeros: one before a map, two after it
 
 
 def ms_deform_attn(values: Tensor, shapes: Shapes, locations: Tensor, weights: Tensor) -> Tensor:
@@ -32,20 +34,26 @@ def ms_deform_attn(values: Tensor, shapes: Shapes, locations: Tensor, weights: T
     Raises:
         ValueError: sizes that do not agree.
     """
+    sizes = locations.new_tensor([(w, h) for h, w in shapes], dtype=torch.float32)  # (L, 2)
+    if len(sizes) != locations.shape[3]:
+        raise _disagreement(values, shapes, locations, weights)
+    return attend_to_pixels(values, shapes, locations.float() * sizes[:, None] - 0.5, weights)
+
+
+def attend_to_pixels(values: Tensor, shapes: Shapes, places: Tensor, weights: Tensor) -> Tensor:
+    """As `ms_deform_attn`, with float32 `places` in pixels of the maps: x and y, 0 at the centre of the first."""
     batch, length, heads, channels = values.shape
-    queries, levels = locations.shape[1], locations.shape[3]
-    if sum(h * w for h, w in shapes) != length or len(shapes) != levels or weights.shape != locations.shape[:-1]:
-        raise ValueError(
-            f"values {tuple(values.shape)}, maps {list(shapes)}, locations {tuple(locations.shape)} and "
-            f"weights {tuple(weights.shape)} do not agree"
-        )
-    table = values.reshape(batch * length * heads, channels)
-    first = _first_rows(values, shapes)  # (B, 1, heads, L, 1)
-    chunk = queries
-    if not (torch.is_grad_enabled() and (values.requires_grad or weights.requires_grad or locations.requires_grad)):
+    queries, levels, points = places.shape[1], places.shape[3], places.shape[4]
+    fits = sum(h * w for h, w in shapes) == length and len(shapes) == levels
+    if not fits or weights.shape != places.shape[:-1]:
+        raise _disagreement(values, shapes, places, weights)
+    table = _Table.of(values, shapes, points)
+    places, weights = places.flatten(2, 4), weights.flatten(2)
+    chunk = max(queries, 1)
+    if not (torch.is_grad_enabled() and (values.requires_grad or weights.requires_grad or places.requires_grad)):
         chunk = max(POINTS_AT_ONCE * queries // max(weights.numel(), 1), 1)
     parts = [
-        _bags(table, shapes, first, heads, locations[:, start : start + chunk], weights[:, start : start + chunk])
+        table.sums(places[:, start : start + chunk], weights[:, start : start + chunk])
         for start in range(0, queries, chunk)
     ]
     if not parts:
@@ -53,42 +61,69 @@ def ms_deform_attn(values: Tensor, shapes: Shapes, locations: Tensor, weights: T
     return torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
 
 
-def _first_rows(values: Tensor, shapes: Shapes) -> Tensor:
-    """Row of each map's first pixel in the table, (B, 1, heads, L, 1)."""
-    batch, length, heads, _ = values.shape
-    int32, device = torch.int32, values.device
-    starts = [sum(h * w for h, w in shapes[:level]) * heads for level in range(len(shapes))]
-    image = torch.arange(batch, dtype=int32, device=device) * (length * heads)
-    head = torch.arange(heads, dtype=int32, device=device)
-    level = torch.tensor(starts, dtype=int32, device=device)
-    return (image[:, None, None] + head[:, None] + level)[:, None, :, :, None]
-
-
-def _bags(table: Tensor, shapes: Shapes, first: Tensor, heads: int, locations: Tensor, weights: Tensor) -> Tensor:
-    """The sums of some queries, (B, q, heads * D)."""
-    batch, queries = locations.shape[:2]
-    size_x = locations.new_tensor([w for _, w in shapes], dtype=torch.float32)[:, None]  # (L, 1)
-    size_y = locations.new_tensor([h for h, _ in shapes], dtype=torch.float32)[:, None]
-    column, weight_x = _corners(locations[..., 0], size_x)  # (2, B, q, heads, L, points)
-    row, weight_y = _corners(locations[..., 1], size_y)
-    row = row * (size_x * heads).int() + first
-    rows = torch.stack([row[y] + column[x] * heads for y in (0, 1) for x in (0, 1)], dim=-1)
-    weight_y = weight_y * weights
-    bag_weights = torch.stack([weight_y[y] * weight_x[x] for y in (0, 1) for x in (0, 1)], dim=-1)
-    bags = batch * queries * heads
-    sums = embedding_bag(
-        rows.reshape(bags, -1), table, mode="sum", per_sample_weights=bag_weights.reshape(bags, -1).to(table.dtype)
+def _disagreement(values: Tensor, shapes: Shapes, places: Tensor, weights: Tensor) -> ValueError:
+    return ValueError(
+        f"values {tuple(values.shape)}, maps {list(shapes)}, locations {tuple(places.shape)} and "
+        f"weights {tuple(weights.shape)} do not agree"
     )
-    return sums.reshape(batch, queries, -1)
 
 
-def _corners(location: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
-    """Along one axis, the pixels before and after each point (int32, inside the map) and their weights."""
-    pixel = location.float() * size - 0.5
-    lower = pixel.detach().floor()
-    fraction = pixel - lower
-    both = torch.stack((lower, lower + 1))
-    last = size - 1
-    inside = (both >= 0) & (both <= last)
-    weight = torch.stack((1 - fraction, fraction)) * inside
-    return both.clamp_min_(0).minimum(last).int(), weight
+class _Table:
+    """The values of all maps, heads and images as rows, and what leads to a pixel's row.
+
+    The M = heads * L * points of a query stand in one dimension, so that arithmetic on them is on long vectors:
+    `width`, `height`, `pitch` (rows from one line of a map to the next) and `first` (row of the first pixel) are
+    of each.
+    """
+
+    def __init__(self, rows: Tensor, heads: int, width: Tensor, height: Tensor, pitch: Tensor, first: Tensor) -> None:
+        self.rows, self.heads = rows, heads
+        self.width, self.height, self.pitch, self.first = width, height, pitch, first
+
+    @staticmethod
+    def of(values: Tensor, shapes: Shapes, points: int) -> _Table:
+        """Of values (B, S, heads, D)."""
+        batch, _, heads, channels = values.shape
+        areas = [(h + BORDER) * (w + BORDER) for h, w in shapes]
+        table = values.new_zeros(batch, sum(areas), heads * channels)
+        maps = values.flatten(2).split([h * w for h, w in shapes], dim=1)
+        starts = [sum(areas[:level]) for level in range(len(areas))]
+        for (h, w), source, start, area in zip(shapes, maps, starts, areas):
+            bordered = table[:, start : start + area].view(batch, h + BORDER, w + BORDER, -1)
+            bordered[:, 1 : h + 1, 1 : w + 1] = source.view(batch, h, w, -1)
+        facts = [
+            (w, h, (w + BORDER) * heads, (start + w + BORDER + 1) * heads) for (h, w), start in zip(shapes, starts)
+        ]
+        every = torch.tensor(facts, dtype=torch.int32, device=values.device).T  # (4, L)
+        width, height, pitch, first = every[:, None, :, None].expand(-1, heads, -1, points).flatten(1)
+        head = torch.arange(heads, dtype=torch.int32, device=values.device).repeat_interleave(len(first) // heads)
+        image = torch.arange(batch, dtype=torch.int32, device=values.device) * (sum(areas) * heads)
+        return _Table(
+            table.view(-1, channels), heads, width.float(), height.float(), pitch, first + head + image[:, None, None]
+        )  # fmt: skip
+
+    def sums(self, places: Tensor, weights: Tensor) -> Tensor:
+        """At places (B, q, M, 2) with weights (B, q, M): (B, q, heads * D)."""
+        column, right = _before(places[..., 0], self.width)
+        row, below = _before(places[..., 1], self.height)
+        corner = row.mul_(self.pitch).add_(column.mul_(self.heads)).add_(self.first)  # the upper left one
+        rows = torch.stack(
+            (corner, corner + self.heads, corner + self.pitch, corner + (self.pitch + self.heads)), dim=-1
+        )
+        lower = below * weights
+        upper = weights - lower
+        upper_right, lower_right = upper * right, lower * right
+        bag_weights = torch.stack((upper - upper_right, upper_right, lower - lower_right, lower_right), dim=-1)
+        bags = rows.shape[0] * rows.shape[1] * self.heads
+        sums = embedding_bag(
+            rows.view(bags, -1), self.rows, mode="sum",
+            per_sample_weights=bag_weights.view(bags, -1).to(self.rows.dtype),
+        )  # fmt: skip
+        return sums.reshape(*rows.shape[:2], -1)
+
+
+def _before(place: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+    """Along one axis, the last pixel before each place (int32) and how far it is; nothing is far outside."""
+    place = torch.minimum(place.clamp(min=-1), size)
+    pixel = place.detach().floor()
+    return pixel.int(), place - pixel

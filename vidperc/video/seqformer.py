@@ -133,14 +133,21 @@ class SeqFormer(SequenceModel):
 
     def encode(self, images: Tensor, geometry: Geometry, size: tuple[int, int]) -> EncodedFrames:
         """Backbone and encoder on frames (B, 3, H, W), which see nothing of each other."""
-        maps = self.backbone(images)
-        maps = [project(x) for project, x in zip(self.input_proj, [*maps, maps[-1]])]
-        memory = self.encoder(
-            flatten_levels(maps), geometry.position, geometry.shapes, geometry.valid, geometry.padding
-        )
-        levels = unflatten_levels(memory, geometry.shapes[:LEVELS_OF_MASKS])
-        features = self.mask_head(levels)
+        memory = self.encode_maps(self.project(self.backbone(images)), geometry)
+        features = self.mask_features(memory, geometry)
         return EncodedFrames(memory, features, geometry.shapes, geometry.valid, geometry.padding, size)
+
+    def project(self, maps: Sequence[Tensor]) -> Tensor:
+        """The backbone's maps and one coarser, of equal width, as one sequence (B, S, C)."""
+        return flatten_levels([project(x) for project, x in zip(self.input_proj, [*maps, maps[-1]])])
+
+    def encode_maps(self, maps: Tensor, geometry: Geometry) -> Tensor:
+        """The encoder's memory, (B, S, C) to (B, S, C)."""
+        return self.encoder(maps, geometry.position, geometry.shapes, geometry.valid, geometry.padding)
+
+    def mask_features(self, memory: Tensor, geometry: Geometry) -> Tensor:
+        """(B, 8, H / 8, W / 8)"""
+        return self.mask_head(unflatten_levels(memory, geometry.shapes[:LEVELS_OF_MASKS]))
 
     def queries(self) -> tuple[Tensor, Tensor, Tensor]:
         """Content and position of the queries (Q, C), and their first reference points (Q, 2)."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ..layers.attention import MultiheadAttention
 from ..layers.deformable_transformer import MSDeformAttn, inverse_sigmoid, scaled_references
 
 
@@ -80,9 +81,9 @@ class SeqFormerDecoderLayer(nn.Module):
         self.cross_attn = InstanceAttention(channels, heads=heads, levels=levels, points=points)
         self.norm1 = nn.LayerNorm(channels)
         self.norm1_box = nn.LayerNorm(channels)
-        self.self_attn = nn.MultiheadAttention(channels, heads, dropout=dropout, batch_first=True)
+        self.self_attn = MultiheadAttention(channels, heads, dropout)
         self.norm2 = nn.LayerNorm(channels)
-        self.self_attn_box = nn.MultiheadAttention(channels, heads, dropout=dropout, batch_first=True)
+        self.self_attn_box = MultiheadAttention(channels, heads, dropout)
         self.norm2_box = nn.LayerNorm(channels)
         self.linear1 = nn.Linear(channels, hidden)
         self.linear2 = nn.Linear(hidden, channels)
@@ -96,12 +97,12 @@ class SeqFormerDecoderLayer(nn.Module):
     def among_instances(self, query: Tensor, position: Tensor) -> Tensor:
         """Instance parts (B, Q, C) attend to each other."""
         key = query + position
-        return self.norm2(query + self.dropout(self.self_attn(key, key, query, need_weights=False)[0]))
+        return self.norm2(query + self.dropout(self.self_attn(key, key, query)))
 
     def among_boxes(self, box: Tensor, position: Tensor) -> Tensor:
         """Box parts (N, Q, C) of a frame attend to each other."""
         key = box + position
-        return self.norm2_box(box + self.dropout(self.self_attn_box(key, key, box, need_weights=False)[0]))
+        return self.norm2_box(box + self.dropout(self.self_attn_box(key, key, box)))
 
     def look(self, box: Tensor, position: Tensor, reference: Tensor, frames: EncodedFrames) -> list[Tensor]:
         """Box parts look at their frames.

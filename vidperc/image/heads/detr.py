@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import box_convert
 
+from ...layers.attention import MultiheadAttention
 from ...layers.positional_encoding import SinePositionalEncoding
 from ...structures import ImageList
 from .query import QueryOutputs, is_padded, padding_masks
@@ -18,7 +19,7 @@ class DETREncoderLayer(nn.Module):
 
     def __init__(self, channels: int = 256, *, heads: int = 8, hidden: int = 2048, dropout: float = 0.1) -> None:
         super().__init__()
-        self.self_attn = nn.MultiheadAttention(channels, heads, dropout=dropout, batch_first=True)
+        self.self_attn = MultiheadAttention(channels, heads, dropout)
         self.linear1 = nn.Linear(channels, hidden)
         self.linear2 = nn.Linear(hidden, channels)
         self.norm1, self.norm2 = nn.LayerNorm(channels), nn.LayerNorm(channels)
@@ -27,7 +28,7 @@ class DETREncoderLayer(nn.Module):
     def forward(self, memory: Tensor, position: Tensor, padding: Tensor | None = None) -> Tensor:
         """(B, S, D) to the same shape; `padding` (B, S) is true where nothing is to be seen."""
         key = memory + position
-        attended = self.self_attn(key, key, memory, key_padding_mask=padding, need_weights=False)[0]
+        attended = self.self_attn(key, key, memory, padding)
         memory = self.norm1(memory + self.dropout(attended))
         updated = self.linear2(self.dropout(self.linear1(memory).relu_()))
         return self.norm2(memory + self.dropout(updated))
@@ -38,8 +39,8 @@ class DETRDecoderLayer(nn.Module):
 
     def __init__(self, channels: int = 256, *, heads: int = 8, hidden: int = 2048, dropout: float = 0.1) -> None:
         super().__init__()
-        self.self_attn = nn.MultiheadAttention(channels, heads, dropout=dropout, batch_first=True)
-        self.cross_attn = nn.MultiheadAttention(channels, heads, dropout=dropout, batch_first=True)
+        self.self_attn = MultiheadAttention(channels, heads, dropout)
+        self.cross_attn = MultiheadAttention(channels, heads, dropout)
         self.linear1 = nn.Linear(channels, hidden)
         self.linear2 = nn.Linear(hidden, channels)
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(channels) for _ in range(3))
@@ -50,8 +51,8 @@ class DETRDecoderLayer(nn.Module):
     ) -> Tensor:
         """Queries (B, Q, D) after one layer; `key` (B, S, D) is the memory with its position."""
         mine = query + position
-        query = self.norm1(query + self.dropout(self.self_attn(mine, mine, query, need_weights=False)[0]))
-        seen = self.cross_attn(query + position, key, memory, key_padding_mask=padding, need_weights=False)[0]
+        query = self.norm1(query + self.dropout(self.self_attn(mine, mine, query)))
+        seen = self.cross_attn(query + position, key, memory, padding)
         query = self.norm2(query + self.dropout(seen))
         updated = self.linear2(self.dropout(self.linear1(query).relu_()))
         return self.norm3(query + self.dropout(updated))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import box_convert
 
+from ...layers.attention import MultiheadAttention
 from ...structures import ImageList
 from ..box_coders import DeltaCoder
 from ..roi_heads.extractor import RoIExtractor
@@ -65,7 +66,7 @@ class SparseStage(nn.Module):
         box_layers: int = 3,
     ) -> None:
         super().__init__()
-        self.attention = nn.MultiheadAttention(channels, heads, batch_first=True)
+        self.attention = MultiheadAttention(channels, heads)
         self.attention_norm = nn.LayerNorm(channels)
         self.interaction = DynamicInteraction(channels, inner=inner, roi_size=roi_size)
         self.interaction_norm = nn.LayerNorm(channels)
@@ -82,7 +83,7 @@ class SparseStage(nn.Module):
 
     def forward(self, query: Tensor, regions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, Q, D) and regions (B * Q, D, S, S) to the next queries, logits (B, Q, C), codes (B, Q, 4)."""
-        query = self.attention_norm(query + self.attention(query, query, query, need_weights=False)[0])
+        query = self.attention_norm(query + self.attention(query, query, query))
         seen = self.interaction(query.flatten(0, 1), regions).view_as(query)
         query = self.interaction_norm(query + seen)
         query = self.ffn_norm(query + self.linear2(self.linear1(query).relu_()))
