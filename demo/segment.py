@@ -91,6 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     overrides = {"rows": best_class, "score_threshold": options.min_score, "clip_stride": options.clip_stride}
     overrides["clip_length"] = options.clip_length or None
+    overrides["max_tracks"] = None  # of a camera's video there is no end
     if options.test_scale:
         overrides["test_scale"] = tuple(options.test_scale)
     classes = vidperc.get_config(options.model).classes

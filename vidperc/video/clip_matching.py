@@ -7,16 +7,16 @@ frames that both have, or start new ones. A frame's masks are the mean over all 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ..structures import Frame, Instances, Video
+from ..structures.masks import RLE, decode_masks, encode_masks
 from .seqformer_decoder import EncodedFrames
 from .seqformer_masks import Rows, dynamic_masks, frame_objects, masks_at
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from .seqformer import Geometry, SeqFormer
 
 LEAST_OVERLAP = 0.01  # an instance that overlaps no track more starts one
-MOST_TRACKS = 120  # instances beyond are dropped
 
 
 @dataclass(slots=True)
@@ -62,9 +61,15 @@ class ObservedFrame:
 
 
 class ClipTracks:
-    """The tracks of one video. What it keeps does not grow with the video, but for one row of scores per track."""
+    """The tracks of one video. What it keeps does not grow with the video, but for one row of scores per track.
 
-    def __init__(self, classes: int) -> None:
+    Args:
+        classes: C.
+        most: how many tracks a video may have in all; instances that would start further ones are dropped.
+    """
+
+    def __init__(self, classes: int, most: int | None = 120) -> None:
+        self.most = most
         self.score_sums = torch.zeros(0, classes)  # (tracks, C) over the clips a track was in
         self.clip_counts = torch.zeros(0)  # (tracks,)
         self._past: list[PastClip] = []
@@ -112,7 +117,9 @@ class ClipTracks:
         for row, column in zip(rows, columns):
             if overlap[row, column] > 0:
                 numbers[column] = int(row)
-        born = (numbers < 0).nonzero().flatten()[: max(MOST_TRACKS - len(self), 0)]
+        born = (numbers < 0).nonzero().flatten()
+        if self.most is not None:
+            born = born[: max(self.most - len(self), 0)]
         numbers[born] = torch.arange(len(self), len(self) + len(born))
         self._add_scores(numbers, clip.scores, len(born))
         kept = numbers >= 0
@@ -181,7 +188,7 @@ class ClipMatching:
         self.lookahead = length - 1 if stride == 1 else length
 
     def init_state(self, model: SeqFormer) -> ClipState:
-        return ClipState(ClipTracks(model.class_embed[-1].out_features))  # type: ignore[arg-type]
+        return ClipState(ClipTracks(model.num_classes, model.max_tracks))
 
     def step(self, model: SeqFormer, frame: Frame, state: ClipState) -> Instances | None:
         seen = self._advance(model, frame, state)
@@ -191,16 +198,16 @@ class ClipMatching:
         return [self._objects(model, seen, state.tracks.scores[seen.tracks]) for seen in self._rest(model, state)]
 
     def segment(self, model: SeqFormer, video: Video) -> Sequence[Instances]:
-        """The objects of all frames, with the scores known at the end; keeps the masks of all frames, packed."""
+        """The objects of all frames, with the scores known at the end; keeps the masks of all frames as RLE."""
         with model.inference():
             state = self.init_state(model)
-        seen: list[SeenFrame] = []
+        seen: list[PackedFrame] = []
         for frame in video:
             with model.inference():
                 one = self._advance(model, frame, state)
-            seen.extend([] if one is None else [one])
+            seen.extend([] if one is None else [PackedFrame.of(one)])
         with model.inference():
-            seen.extend(self._rest(model, state))
+            seen.extend(PackedFrame.of(one) for one in self._rest(model, state))
             scores = state.tracks.scores
             rows = model.rows(scores, model.score_threshold, torch.arange(len(scores), device=scores.device))
         return SeenVideo(rows, seen)
@@ -219,11 +226,12 @@ class ClipMatching:
             self._decode(model, state)
         return self._next_seen(state) if state.seen > self.lookahead else None
 
-    def _rest(self, model: SeqFormer, state: ClipState) -> list[SeenFrame]:
+    def _rest(self, model: SeqFormer, state: ClipState) -> Iterator[SeenFrame]:
         """What is seen in the frames still owed when the video has ended."""
         if state.decoded_to < state.seen:
             self._decode(model, state)
-        return [self._next_seen(state) for _ in range(state.given, state.seen)]
+        for _ in range(state.given, state.seen):
+            yield self._next_seen(state)
 
     def _decode(self, model: SeqFormer, state: ClipState) -> None:
         """The clip of the frames in the window."""
@@ -235,7 +243,7 @@ class ClipMatching:
         observed = state.tracks.pop(state.given)
         state.given += 1
         masks = masks_at(observed.logits, state.window[0].size, state.sizes.popleft())
-        return SeenFrame.packed(observed.tracks, masks, observed.boxes)
+        return SeenFrame(observed.tracks, masks, observed.boxes)
 
     def _objects(self, model: SeqFormer, seen: SeenFrame, scores: Tensor) -> Instances:
         """With the scores known by now, of the tracks seen (N, C)."""
@@ -244,37 +252,47 @@ class ClipMatching:
 
 @dataclass(slots=True)
 class SeenFrame:
-    """The tracks in one frame, their masks as bits."""
+    """The tracks in one frame."""
 
     tracks: Tensor  # (N,)
-    bits: np.ndarray  # (N, ceil(H * W / 8)) uint8
-    size: tuple[int, int]
+    masks: Tensor  # (N, H, W) bool
     boxes: Tensor  # (N, 4)
-
-    @staticmethod
-    def packed(tracks: Tensor, masks: Tensor, boxes: Tensor) -> SeenFrame:
-        """From masks (N, H, W) bool."""
-        bits = np.packbits(masks.flatten(1).cpu().numpy(), axis=1)
-        return SeenFrame(tracks, bits, (masks.shape[1], masks.shape[2]), boxes)
 
     def objects(self, rows: Rows) -> Instances:
         """The rows that the frame shows."""
-        flat = np.unpackbits(self.bits, axis=1, count=self.size[0] * self.size[1])
-        masks = torch.from_numpy(flat).view(-1, *self.size).bool().to(self.boxes.device)
-        return frame_objects(rows, self.tracks.to(rows.objects.device), masks, self.boxes)
+        return frame_objects(rows, self.tracks.to(rows.objects.device), self.masks, self.boxes)
+
+
+@dataclass(slots=True)
+class PackedFrame:
+    """The tracks in one frame, their masks as RLE."""
+
+    tracks: Tensor
+    masks: list[RLE]
+    size: tuple[int, int]
+    boxes: Tensor
+
+    @staticmethod
+    def of(frame: SeenFrame) -> PackedFrame:
+        size = (frame.masks.shape[1], frame.masks.shape[2])
+        return PackedFrame(frame.tracks, encode_masks(frame.masks), size, frame.boxes)
+
+    def unpacked(self) -> SeenFrame:
+        masks = decode_masks(self.masks, self.size).to(self.boxes.device)
+        return SeenFrame(self.tracks, masks, self.boxes)
 
 
 class SeenVideo(Sequence[Instances]):
     """The objects of every frame; a frame's masks are unpacked when it is asked for."""
 
-    def __init__(self, rows: Rows, frames: Sequence[SeenFrame]) -> None:
+    def __init__(self, rows: Rows, frames: Sequence[PackedFrame]) -> None:
         self.rows, self.frames = rows, frames
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def __getitem__(self, index: int) -> Instances:  # type: ignore[override]
-        return self.frames[index].objects(self.rows)
+        return self.frames[index].unpacked().objects(self.rows)
 
 
 def decode_clip(model: SeqFormer, frames: EncodedFrames, start: int) -> ClipInstances:

@@ -57,7 +57,9 @@ class SeqFormer(SequenceModel):
         clip_length: frames of a clip; results come with a delay of one clip. None decodes the whole video
             at once when it has ended, the published default.
         clip_stride: frames from one clip to the next.
-        max_memory: bytes that encoded frames of a whole video may take; more goes to a temporary file.
+        max_tracks: of a video that is matched clip by clip, as published; None for a video without end, which would
+            soon have had so many.
+        max_memory: bytes that the encoded frames of a whole video may take; more goes to a temporary file.
     """
 
     def __init__(
@@ -76,11 +78,12 @@ class SeqFormer(SequenceModel):
         top_k: int = 10,
         clip_length: int | None = None,
         clip_stride: int = 1,
+        max_tracks: int | None = 120,
         max_memory: float = 4e9,
     ) -> None:
         super().__init__()
         self.preprocessor, self.backbone, self.encoder, self.decoder = preprocessor, backbone, encoder, decoder
-        self.criterion = criterion
+        self.criterion, self.num_classes, self.max_tracks = criterion, num_classes, max_tracks
         self.score_threshold, self.rows, self.top_k, self.max_memory = score_threshold, rows, top_k, max_memory
         self.encode_position = SinePositionalEncoding(channels // 2, offset=-0.5)
         widths = list(backbone.out_channels)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -149,6 +150,13 @@ class BoxHead(nn.Module):
         return self.layers[-1]  # type: ignore[return-value]
 
 
+class States(Protocol):
+    """Tensors by number: a dictionary, or what keeps them elsewhere."""
+
+    def __getitem__(self, number: int, /) -> Tensor: ...
+    def __setitem__(self, number: int, tensor: Tensor, /) -> None: ...
+
+
 @dataclass(slots=True)
 class DecodedLayer:
     """Outcome of one decoder layer for B videos of T frames."""
@@ -201,21 +209,23 @@ class SeqFormerDecoder(nn.Module):
         position: Tensor,
         reference: Tensor,
         chunks: Callable[[], Iterable[EncodedFrames]],
+        states: States | None = None,
     ) -> DecodedLayer:
         """The last layer's outcome for one video whose frames come in chunks, once per layer. Inference only.
 
         Equal to `forward`: the softmax over time is summed up chunk by chunk. `chunks` gives an iterable anew
-        for every layer, so that only one chunk is in memory at a time.
+        for every layer, so that only one chunk is in memory at a time. The box parts of chunk k are in `states[k]`
+        from layer to layer.
         """
+        states = {} if states is None else states
         query, box = query[None], query[None]
         boxes: list[Tensor] = []
         starts: list[Tensor] = []
-        states: list[Tensor] = []
         for index, (layer, head) in enumerate(self.stages()):
             query = layer.among_instances(query, position)
             first = layer.among_boxes(box, position) if index == 0 else None
             total = TimeSum()
-            next_states, next_boxes, starts = [], [], boxes
+            next_boxes, starts = [], boxes
             for k, frames in enumerate(chunks()):
                 mine = (
                     first.expand(len(frames), -1, -1) if first is not None else layer.among_boxes(states[k], position)
@@ -223,10 +233,10 @@ class SeqFormerDecoder(nn.Module):
                 start = boxes[k] if boxes else reference.expand(len(frames), -1, -1)
                 seen, mine, logits = layer.look(mine, position, start, frames)
                 total.add(seen, logits)
-                next_states.append(mine)
+                states[k] = mine
                 next_boxes.append(refined(head(mine), start))
             query = layer.take_in(query, total.mean()[None])
-            states, boxes = next_states, next_boxes
+            boxes = next_boxes
         if not starts:  # a decoder of one layer
             starts = [reference.expand(len(part), -1, -1) for part in boxes]
         return DecodedLayer(query, torch.cat(boxes)[None], torch.cat(starts)[None, ..., :2])

@@ -101,10 +101,10 @@ def masks_at(logits: Tensor, size: tuple[int, int], original: tuple[int, int]) -
     if len(logits) == 0:
         return torch.zeros(0, *original, dtype=torch.bool, device=logits.device)
     full = interpolate(logits[:, None].float(), scale_factor=4, mode="bilinear", align_corners=False)
-    full = full[..., : size[0], : size[1]]
+    masks = full[..., : size[0], : size[1]] > 0
     if original != size:
-        full = interpolate(full, size=original, mode="nearest")
-    return full[:, 0] > 0
+        masks = interpolate(masks.to(torch.uint8), size=original, mode="nearest").bool()
+    return masks[:, 0]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import IO, TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,6 +12,7 @@ from torch import Tensor
 from ..structures import Frame, Instances, Video
 from .seqformer_decoder import DecodedLayer, EncodedFrames
 from .seqformer_masks import dynamic_masks, frame_objects, masks_at
+from .tensor_store import TensorStore
 
 if TYPE_CHECKING:
     from .seqformer import Geometry, SeqFormer
@@ -21,54 +21,46 @@ FRAMES_AT_ONCE = 8  # that the decoder works on, and that masks are made of
 
 
 class FrameStore:
-    """The encoded frames of a video: in memory up to `max_memory` bytes, beyond that in a temporary file."""
+    """The encoded frames of a video, which have one size; of those past `max_memory` bytes only a few numbers stay.
+
+    The decoder keeps what it knows of each chunk of frames in the same `tensors`.
+    """
 
     def __init__(self, max_memory: float) -> None:
-        self.max_memory = max_memory
-        self.bytes_held = 0
-        self._frames: list[EncodedFrames] = []
-        self._offsets: dict[int, int] = {}  # frame number -> position in the file
-        self._file: IO[bytes] | None = None
+        self.tensors = TensorStore(max_memory)
+        self._count = 0
+        self._first: EncodedFrames | None = None  # without its tensors
 
     def __len__(self) -> int:
-        return len(self._frames)
+        return self._count
 
     def add(self, frame: EncodedFrames) -> None:
         """Keep one more frame."""
-        size = frame.memory.numel() * frame.memory.element_size()
-        if self.bytes_held + size > self.max_memory:
-            frame = self._put_away(frame)
-        else:
-            self.bytes_held += size
-        self._frames.append(frame)
-
-    def _put_away(self, frame: EncodedFrames) -> EncodedFrames:
-        if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="vidperc-frames-")  # noqa: SIM115 (closed with the store)
-        self._offsets[len(self._frames)] = self._file.seek(0, 2)
-        self._file.write(frame.memory.cpu().contiguous().view(torch.uint8).numpy().data)
-        # a shape without storage of its own stands for the memory
-        hollow = torch.empty((), dtype=frame.memory.dtype, device=frame.memory.device).expand(frame.memory.shape)
-        return EncodedFrames(hollow, frame.mask_features, frame.shapes, frame.valid, frame.padding, frame.size)
-
-    def _take_back(self, index: int) -> EncodedFrames:
-        frame = self._frames[index]
-        if index not in self._offsets or self._file is None:
-            return frame
-        self._file.seek(self._offsets[index])
-        raw = bytearray(self._file.read(frame.memory.numel() * frame.memory.element_size()))
-        memory = torch.frombuffer(raw, dtype=frame.memory.dtype).view(frame.memory.shape).to(frame.memory.device)
-        return EncodedFrames(memory, frame.mask_features, frame.shapes, frame.valid, frame.padding, frame.size)
+        self._first = self._first or replace(frame, memory=frame.memory[:0], mask_features=frame.mask_features[:0])
+        self.tensors["memory", self._count] = frame.memory
+        self.tensors["mask features", self._count] = frame.mask_features
+        self._count += 1
 
     def chunks(self, count: int) -> Iterator[EncodedFrames]:
-        """All frames in order, `count` at a time."""
+        """All frames in order, `count` at a time, without their mask features."""
+        assert self._first is not None
+        first = self._first
         for start in range(0, len(self), count):
-            stop = min(start + count, len(self))
-            yield EncodedFrames.cat([self._take_back(index) for index in range(start, stop)])
+            frames = range(start, min(start + count, len(self)))
+            memory = torch.cat([self.tensors["memory", t] for t in frames])
+            padding = None if first.padding is None else first.padding.expand(len(frames), -1)
+            valid = first.valid.expand(len(frames), -1, -1)
+            yield replace(first, memory=memory, valid=valid, padding=padding)
+
+    def forget_all_but_mask_features(self) -> None:
+        """What is needed once the video is decoded remains."""
+        for key in self.tensors:
+            if not (isinstance(key, tuple) and key[0] == "mask features"):
+                del self.tensors[key]
 
     def mask_features(self, start: int, stop: int) -> Tensor:
         """Of some frames, (T, 8, H / 8, W / 8)."""
-        return torch.cat([frame.mask_features for frame in self._frames[start:stop]])
+        return torch.cat([self.tensors["mask features", t] for t in range(start, stop)])
 
 
 @dataclass(slots=True)
@@ -101,7 +93,10 @@ class WholeVideo:
     def finish(self, model: SeqFormer, state: WholeVideoState) -> Sequence[Instances]:
         if not len(state.store):
             return []
-        decoded = model.decoder.decode_long(*model.queries(), lambda: state.store.chunks(FRAMES_AT_ONCE))
+        decoded = model.decoder.decode_long(
+            *model.queries(), lambda: state.store.chunks(FRAMES_AT_ONCE), state.store.tensors
+        )
+        state.store.forget_all_but_mask_features()
         scores = model.class_embed[-1](decoded.instances[0]).float().sigmoid()  # (Q, C)
         return VideoObjects(model, state, decoded, scores)
 
