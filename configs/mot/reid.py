@@ -41,6 +41,10 @@ def resnet50_b32x8_MOT15() -> fdl.Config:
     return _reid(368, "data/MOT15/train")
 
 
+def resnet50_b32x8_MOT16() -> fdl.Config:
+    return _reid(371, "data/MOT16/train")
+
+
 def resnet50_b32x8_MOT17() -> fdl.Config:
     return _reid(380, "data/MOT17/train", ("FRCNN",))
 
