@@ -108,7 +108,7 @@ class CSPDarknet(nn.Module):
         self.out_channels = [int(wide * width) for _, wide, _ in STAGES[1:]]
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        x = self.stage1(self.stem(x))
-        finest = self.stage2(x)
-        middle = self.stage3(finest)
-        return [finest, middle, self.stage4(middle)]
+        maps = [self.stem(x)]
+        for number in range(1, len(STAGES) + 1):
+            maps.append(getattr(self, f"stage{number}")(maps[-1]))
+        return maps[2:]
