@@ -167,7 +167,7 @@ class _Run:
         )  # fmt: skip
         self.per_epoch = batches.batches_per_epoch / schedule.accumulate
         self.total = schedule.length(self.per_epoch)
-        self.batches: Iterator[list[Clip]] = iter(make_loader(data.dataset, batches, options.workers))
+        self.batches = make_loader(data.dataset, batches, options.workers)
         self.scores: dict[str, float] = {}
         self.waited = self.worked = 0.0
 

@@ -1,6 +1,6 @@
 """RoIAlign (https://arxiv.org/abs/1703.06870, section 3): fixed-size features of regions by bilinear sampling.
 
-torchvision's operator, but for inference on the CPU, where that one runs on a single core. There a bin is
+torchvision's operator, but on the CPU, where that one runs on a single core, backwards too. There a bin is
 a weighted sum of rows of the (pixels, channels) table that a channels_last map is: a bag of embeddings. The
 samples of a bin lie at most a pixel apart, so that they share most of their pixels, and the weights of an
 axis do not depend on the other one.
@@ -25,11 +25,14 @@ def roi_align(
         sampling_ratio: samples per bin and axis; 0 takes as many as there are pixels.
         aligned: pixels' values are those at their centres.
     """
-    learns = torch.is_grad_enabled() and features.requires_grad
-    if features.device.type != "cpu" or learns or len(rois) == 0:
-        rois = rois.to(features.dtype)
-        return torchvision.ops.roi_align(features, rois, size, scale, sampling_ratio, aligned=aligned)
+    given = features.dtype
+    if features.device.type != "cpu" or len(rois) == 0:
+        # In half precision regions would move by pixels.
+        out = torchvision.ops.roi_align(features.float(), rois.float(), size, scale, sampling_ratio, aligned=aligned)
+        return out.to(given)
     _, channels, height, width = features.shape
+    if torch.is_grad_enabled() and features.requires_grad:
+        features = features.float()  # gradients of many regions are summed up
     table = features.permute(0, 2, 3, 1).reshape(-1, channels)  # a view of channels_last maps
     boxes = rois[:, 1:].float() * scale - (0.5 if aligned else 0.0)
     start, extent = boxes[:, :2], boxes[:, 2:] - boxes[:, :2]  # (P, 2) x y
@@ -56,7 +59,7 @@ def roi_align(
             mode="sum",
         )
         out[index] = sums.view(len(index), size, size, channels)
-    return out.permute(0, 3, 1, 2)
+    return out.permute(0, 3, 1, 2).to(given)
 
 
 def axis_taps(
