@@ -48,7 +48,7 @@ def pack(value: Any) -> Packed:
     Pickler(rest, pickle.HIGHEST_PROTOCOL).dump(value)
     parts, places, end = [], [], 0
     for tensor in tensors:
-        order = sorted(range(tensor.ndim), key=lambda axis: -tensor.stride(axis))
+        order = sorted(range(tensor.ndim), key=tensor.stride, reverse=True)
         dense = tensor.detach().permute(order).contiguous()
         axes = tuple(order.index(axis) for axis in range(tensor.ndim))
         places.append(Place(end, tensor.dtype, tuple(dense.shape), axes))
