@@ -23,7 +23,9 @@ from ..common.two_stage import faster_rcnn_dc5, rpn_head
 def tiny_vid() -> fdl.Config:
     """SELSA over a Faster R-CNN on one map of stride 8, references from all of the video."""
     detector = _tiny_dc8()
-    detector.roi_head.box_head = fdl.Config(SELSABoxHead, 64, heads=4, classes=len(CLASSES), fcs=2, hidden=128)
+    detector.roi_head.box_head = fdl.Config(
+        SELSABoxHead, 64, heads=4, classes=len(CLASSES), fcs=2, hidden=128, roi_size=5
+    )
     config = _experiment(fdl.Config(SELSA, detector=detector, references=10))
     config.train_data.dataset.sampler = fdl.Config(SpreadReferences, 3)
     config.schedule.batch_size = 4
@@ -32,7 +34,7 @@ def tiny_vid() -> fdl.Config:
 
 def tiny_dff() -> fdl.Config:
     """DFF over the same detector, every tenth frame a key frame."""
-    config = _experiment(fdl.Config(DFF, detector=_tiny_dc8(), flow=fdl.Config(FlowNetS, width=16), key_interval=10))
+    config = _experiment(fdl.Config(DFF, detector=_tiny_dc8(), flow=fdl.Config(FlowNetS, width=6), key_interval=10))
     config.train_data.dataset.sampler = fdl.Config(KeyAndReferences, 1, reach=9, sides="before")
     return config
 
@@ -40,7 +42,7 @@ def tiny_dff() -> fdl.Config:
 def tiny_fgfa() -> fdl.Config:
     """FGFA over the same detector, 15 frames around each."""
     aggregator = fdl.Config(Aggregator, channels=64, convs=1)
-    model = fdl.Config(FGFA, detector=_tiny_dc8(), flow=fdl.Config(FlowNetS, width=16), aggregator=aggregator, radius=7)
+    model = fdl.Config(FGFA, detector=_tiny_dc8(), flow=fdl.Config(FlowNetS, width=6), aggregator=aggregator, radius=7)
     config = _experiment(model)
     config.train_data.dataset.sampler = fdl.Config(KeyAndReferences, 2, reach=9, sides="both")
     config.schedule.batch_size = 4
@@ -62,8 +64,8 @@ def _tiny_dc8() -> fdl.Config:
     model.rpn.select = fdl.Config(ProposalSelector, pre_nms=300, post_nms=60)
     model.rpn.select_training = fdl.Config(ProposalSelector, pre_nms=400, post_nms=120)
     model.rpn.criterion.sampler = fdl.Config(RandomSampler, 128, 0.5)
-    model.roi_head.extractor.strides = (8,)
-    model.roi_head.box_head.in_channels = 64
+    model.roi_head.extractor.strides, model.roi_head.extractor.output_size = (8,), 5
+    model.roi_head.box_head.in_channels, model.roi_head.box_head.roi_size = 64, 5
     model.roi_head.box_head.hidden = 128
     model.roi_head.sampler.sampler = fdl.Config(RandomSampler, 64, 0.25)
     model.roi_head.postprocessor.score_threshold = 0.02
