@@ -15,7 +15,7 @@ import torch
 from fiddle.codegen import codegen
 from fiddle.experimental import serialization
 
-from .checkpoint.load import load_checkpoint
+from .checkpoint.load import begin_with
 from .models import get_config, list_models, override
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ def train(
         task: needed where there is no name.
         out: `out/train/NAME` by default.
         options: seed, workers, devices, resume ... (`RunOptions`).
-        checkpoint: weights to begin with; what does not fit by name and shape is left as it is, and told.
+        checkpoint: weights to begin with, a detector's for its video model too; what does not fit by name and shape
+            is left as it is, and told.
         overrides: arguments to change, by path (`**{"schedule.optimizer.lr": 0.01}`) or by name.
 
     Raises:
@@ -76,7 +77,7 @@ def train(
     torch.manual_seed(options.seed)
     experiment = fdl.build(config)
     if checkpoint is not None:
-        report = load_checkpoint(experiment.model, checkpoint, config.published_keys, strict=False)
+        report = begin_with(experiment.model, checkpoint, config.published_keys)
         print(report, file=sys.stderr)
     return run(experiment, folder, options)
 

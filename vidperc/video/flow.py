@@ -64,6 +64,11 @@ class FlowNetS(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """The network's output (B, 2, h, w) for prepared pictures (B, 3, H, W), at a quarter of their size."""
+        return self.pyramid(first, second)[-1]
+
+    def pyramid(self, first: Tensor, second: Tensor) -> list[Tensor]:
+        """The output and the coarser ones on the way to it, coarsest first: at 1/64, 1/32, ... 1/4 of the size."""
+        flows: list[Tensor] = []
         levels: dict[int, Tensor] = {}
         x = torch.cat((first, second), dim=1)
         for level, name in enumerate(CONVS, start=1):
@@ -72,11 +77,12 @@ class FlowNetS(nn.Module):
             levels[level] = x
         for level in REFINE:
             skip = levels[level]
-            flow = getattr(self, f"upsample_flow{level}")(getattr(self, f"predict_flow{level + 1}")(x))
+            flows.append(getattr(self, f"predict_flow{level + 1}")(x))
+            flow = getattr(self, f"upsample_flow{level}")(flows[-1])
             up = F.leaky_relu(getattr(self, f"deconv{level}")(x), 0.1)
             height, width = skip.shape[-2:]
             x = torch.cat((skip, up[..., :height, :width], flow[..., :height, :width]), dim=1)
-        return self.predict_flow(x)  # type: ignore[no-any-return]
+        return [*flows, self.predict_flow(x)]
 
     def between(self, first: Tensor, second: Tensor, size: Sequence[int]) -> Tensor:
         """Flow from `first` to `second`, prepared pictures, in cells of a feature map of `size`: (B, 2, *size).

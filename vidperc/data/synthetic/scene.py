@@ -65,7 +65,7 @@ FLAVOURS: dict[str, SceneOptions] = {
     # Slow, medium and fast objects; half of the frames so blurred that shape and texture are gone: neighbours know
     # better, and there is always one within seven frames.
     "vid": SceneOptions(
-        objects=(2, 5), pace=(0.06, 1.0), pan=0.03, defocus=0.04, defocus_share=0.5, defocus_length=20, motion_blur=0.5
+        objects=(2, 5), pace=(0.06, 1.0), pan=0.03, defocus=0.06, defocus_share=0.5, defocus_length=20, motion_blur=0.5
     ),
     "mot": SceneOptions(objects=(6, 10), radius=(0.06, 0.13), pan=0.0, shake=0.0),
     "sot": SceneOptions(objects=(4, 6), residents=1, scale_change=0.45, shake=0.008),
