@@ -21,6 +21,8 @@ from .models import get_config, list_models, override
 if TYPE_CHECKING:
     from .engine.train import RunOptions, TrainResult
 
+SHIPPED = Path(__file__).parent / "zoo" / "checkpoints"
+
 
 def default_name(task: str) -> str:
     """The config that `--task` alone trains: the task's tiny model on the synthetic videos.
@@ -51,8 +53,8 @@ def train(
         task: needed where there is no name.
         out: `out/train/NAME` by default.
         options: seed, workers, devices, resume ... (`RunOptions`).
-        checkpoint: weights to begin with, a detector's for its video model too; what does not fit by name and shape
-            is left as it is, and told.
+        checkpoint: weights to begin with, by default those that the config names; a detector's go to the detector of
+            its video model. What does not fit by name and shape is left as it is, and told.
         overrides: arguments to change, by path (`**{"schedule.optimizer.lr": 0.01}`) or by name.
 
     Raises:
@@ -76,6 +78,8 @@ def train(
     save_config(config, folder, name, overrides)
     torch.manual_seed(options.seed)
     experiment = fdl.build(config)
+    if checkpoint is None and config.begins_with is not None:
+        checkpoint = SHIPPED / config.begins_with
     if checkpoint is not None:
         report = begin_with(experiment.model, checkpoint, config.published_keys)
         print(report, file=sys.stderr)

@@ -31,7 +31,7 @@ def tiny_vid() -> fdl.Config:
     )
     config = _experiment(fdl.Config(MutualSELSA, detector=detector, references=10))
     config.train_data.dataset.sampler = fdl.Config(SpreadReferences, 2)
-    config.schedule = tiny_schedule(900, batch_size=3, evaluate_every=300)  # of three frames, all of which learn
+    config.schedule = tiny_schedule(600, batch_size=3, evaluate_every=300)  # of three frames, all of which learn
     return config
 
 
@@ -99,10 +99,11 @@ def _experiment(model: fdl.Config) -> fdl.Config:
         task="vid",
         model=model,
         classes=CLASSES,
+        begins_with="tiny_det.pt",  # as the published ones with a backbone from ImageNet
         train_data=synthetic_training("vid"),
         validation_data=synthetic_scoring("vid", "val", videos=8, length=30),
         test_data=synthetic_scoring("vid", "test"),
-        schedule=tiny_schedule(900, batch_size=9, evaluate_every=300),
+        schedule=tiny_schedule(600, batch_size=9, evaluate_every=300),
     )
     for data in (config.validation_data, config.test_data):
         data.evaluator = fdl.Partial(VIDEvaluator, classes=CLASSES)
