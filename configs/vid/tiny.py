@@ -40,7 +40,7 @@ def tiny_dff_flow() -> fdl.Config:
     config = _experiment(fdl.Config(FlowDFF, detector=_tiny_dc8(), flow=_flow()))
     sampler = fdl.Config(KeyAndReferences, 3, reach=9, sides="any")
     config.train_data = fdl.Config(TrainData, fdl.Config(SyntheticFlow, sampler))
-    config.schedule = tiny_schedule(800, batch_size=4)  # of four frames, twelve pairs
+    config.schedule = tiny_schedule(600, batch_size=4)  # of four frames, twelve pairs
     return config
 
 
@@ -48,7 +48,7 @@ def tiny_dff() -> fdl.Config:
     """DFF, every tenth frame a key frame; begins with the weights of `tiny_dff_flow`."""
     config = _experiment(fdl.Config(DFF, detector=_tiny_dc8(), flow=_flow(), key_interval=10))
     config.train_data.dataset.sampler = fdl.Config(KeyAndReferences, 1, reach=9, sides="before")
-    return _trained_backbone(config, tiny_schedule(400))
+    return _trained_backbone(config, tiny_schedule(250))
 
 
 def tiny_fgfa() -> fdl.Config:
@@ -56,7 +56,7 @@ def tiny_fgfa() -> fdl.Config:
     aggregator = fdl.Config(Aggregator, channels=64, convs=1)
     config = _experiment(fdl.Config(FGFA, detector=_tiny_dc8(), flow=_flow(), aggregator=aggregator, radius=7))
     config.train_data.dataset.sampler = fdl.Config(KeyAndReferences, 4, reach=7, sides="both")
-    return _trained_backbone(config, tiny_schedule(400, batch_size=4))
+    return _trained_backbone(config, tiny_schedule(250, batch_size=4))
 
 
 def tiny_vid_single_frame() -> fdl.Config:
