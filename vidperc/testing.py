@@ -14,11 +14,12 @@ import torch
 from rich.table import Table
 
 from .engine.detection import find_coco, predict_records, process_records, score_records
-from .engine.mot import MOTRecord, find_sequences, run_sequences, score_sequences, synthetic_sequences
+from .engine.mot import MOTRecord, find_sequences, half_sequence, run_sequences, score_sequences, synthetic_sequences
 from .engine.video_detection import find_vid, write_coco_results
 from .evaluation.vid import VIDEvaluator
 from .export.motchallenge import write_submission
 from .models import get_config, load
+from .refine_files import refine_file
 from .sequence import Precision
 from .structures import VideoRecord
 from .video.motion import MotionDetector
@@ -45,6 +46,8 @@ def test(
     sequences: Sequence[str] | None = None,
     out: str | Path = "out/test",
     resume: bool = False,
+    half: str | None = None,
+    refinement: str | None = None,
     format_only: bool = False,
     checkpoint: str | Path | None = None,
     device: str | torch.device = "cpu",
@@ -61,6 +64,8 @@ def test(
         sequences: names of the sequences or videos to run; all by default.
         out: results go there, one file per sequence as soon as it is finished, and `scores.json`.
         resume: leave out sequences whose results are there already.
+        half: "train" or "val", for tracking: only the first or the second half of every sequence, renumbered.
+        refinement: "linear", "gaussian" or "kalman", for tracking: refine the results, in `out/refined`.
         format_only: write results and the submission, no scores.
         checkpoint, device, precision, overrides: as for `vidperc.load`.
 
@@ -77,7 +82,9 @@ def test(
     if of not in RUNNERS:
         raise ValueError(f"'{name}': testing of task {of} is not there yet; tasks: {', '.join(RUNNERS)}")
     model_options = {"checkpoint": checkpoint, "device": device, "precision": precision, **overrides}
-    run = Run(name, data_root, sequences, Path(out), resume, format_only, model_options, progress)
+    if of != "mot" and (half or refinement):
+        raise ValueError(f"'{name}' does not track: halves and refinement are for sequences of tracks")
+    run = Run(name, data_root, sequences, Path(out), resume, format_only, model_options, progress, half, refinement)
     return RUNNERS[of](run)
 
 
@@ -93,6 +100,8 @@ class Run:
     format_only: bool
     model_options: dict[str, Any]
     progress: Progress | None
+    half: str | None = None
+    refinement: str | None = None
 
 
 def test_mot(run: Run) -> Outcome:
@@ -105,7 +114,14 @@ def test_mot(run: Run) -> Outcome:
             model.detector = fdl.build(fdl.Config(MotionDetector))
     else:
         records = find_sequences(run.data_root, run.sequences)
+    if run.half is not None:
+        records = [half_sequence(record, run.half) for record in records]
     files = run_sequences(model, records, run.out, resume=run.resume, progress=run.progress)
+    if run.refinement is not None:
+        (run.out / "refined").mkdir(exist_ok=True)
+        raw, files = files, {name: run.out / "refined" / path.name for name, path in files.items()}
+        for name, path in files.items():
+            refine_file(raw[name], path, run.refinement)
     written = list(files.values())
     lengths = {record.name: len(record.video) for record in records}
     if run.format_only:

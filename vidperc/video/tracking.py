@@ -205,6 +205,14 @@ class TrackByDetection(SequenceModel):
         return (frame.time - before) * self.frame_rate
 
 
+def rows_of_labels(detections: Instances, labels: Sequence[int] | None) -> Tensor | None:
+    """The rows (K,) of detections of these labels, None for all."""
+    if labels is None or detections.labels is None:
+        return None
+    wanted = torch.tensor(labels, dtype=torch.int64, device=detections.labels.device)
+    return torch.isin(detections.labels, wanted).nonzero()[:, 0]
+
+
 def restore_indices(tracks: Instances, rows: Tensor | None) -> Instances:
     """`tracks` with detection indices that count in the detections from which `rows` were chosen."""
     if rows is None or tracks.detection_indices is None:
