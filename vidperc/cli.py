@@ -96,9 +96,7 @@ def add_track(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", default="out", help="folder of the results (%(default)s)")
     command.add_argument("--detector", help="auto, hog, motion, given, a model's name, or a det.txt / json file")
     command.add_argument("--tracker", default="sort", help="name of a tracker (%(default)s)")
-    command.add_argument(
-        "--reid", help="appearance network: auto, tiny_reid, reid_imagenet_resnet18 ..."
-    )
+    command.add_argument("--reid", help="appearance network: auto, tiny_reid, reid_imagenet_resnet18 ...")
     command.add_argument("--reid-checkpoint", help="its weights")
     command.add_argument("--classes", nargs="+", help="track only these classes")
     command.add_argument("--per-class", action="store_true", help="never take objects of two classes for one")
@@ -214,6 +212,15 @@ def add_test(command: argparse.ArgumentParser) -> None:
     command.add_argument("--half", choices=["train", "val"], help="tracking: only this half of every sequence")
     command.add_argument("--refine", choices=["linear", "gaussian", "kalman"], help="tracking: refine the results")
     command.add_argument("--format-only", action="store_true", help="write results and the submission, no scores")
+    command.add_argument(
+        "--format", choices=["coco", "scalabel"], help="of image detectors' result files; by default the data set's"
+    )
+    command.add_argument(
+        "--coco",
+        choices=["pycocotools", "faster"],
+        default="pycocotools",
+        help="what counts scores (%(default)s)",
+    )
     command.add_argument("--set", nargs="+", type=setting, default=[], metavar="NAME=VALUE", help="of the model")
     add_network_options(command)
 
@@ -233,12 +240,14 @@ def run_test(options: argparse.Namespace) -> int:
         outcome = test(
             options.name, task=options.task, data_root=options.data_root, sequences=options.sequences,
             out=options.out, resume=options.resume, half=options.half, refinement=options.refine,
-            format_only=options.format_only, checkpoint=options.checkpoint,
-            device=options.device, precision=options.precision, progress=report, **dict(options.set),
+            format_only=options.format_only, checkpoint=options.checkpoint, device=options.device,
+            precision=options.precision, result_format=options.format, coco=options.coco,
+            progress=report, **dict(options.set),
         )  # fmt: skip
     if outcome.table is not None:
         console.print(outcome.table)
-    console.print("wrote " + ", ".join(str(path) for path in outcome.written), highlight=False, soft_wrap=True)
+    if outcome.written:  # of several processes the first alone reports
+        console.print("wrote " + ", ".join(str(path) for path in outcome.written), highlight=False, soft_wrap=True)
     return 0
 
 
