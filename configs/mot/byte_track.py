@@ -4,6 +4,7 @@ publishes it, with YOLOX."""
 import fiddle as fdl
 
 from vidperc.video.byte_track import ByteTrack, EagerByteTrack
+from vidperc.video.overlap_byte_track import EagerOverlapByteTrack, OverlapByteTrack
 
 from ..common.trackers import people_shapes, published_tracking, tracking_given_detections
 from ..det import yolox_mot
@@ -20,6 +21,14 @@ def bytetrack_mot16() -> fdl.Config:
     return bytetrack_mot17()
 
 
+def bytetrack_mot20() -> fdl.Config:
+    """Crowds: overlaps are not weighted by scores, and more overlap is asked for."""
+    tracker = fdl.Config(OverlapByteTrack, high=0.6, low=0.1, start=0.7, match=0.7, max_age=30)
+    config = tracking_given_detections(tracker)
+    config.model.shapes = people_shapes()
+    return config
+
+
 def bytetrack_dancetrack() -> fdl.Config:
     """Dancers lie and jump: boxes of any aspect."""
     config = bytetrack_mot17()
@@ -34,6 +43,11 @@ def bytetrack_yolox_x_crowdhuman_mot17_private_half() -> fdl.Config:
 
 def bytetrack_yolox_x_crowdhuman_mot17_private() -> fdl.Config:
     return published_tracking(yolox_mot.yolox_x_crowdhuman_mot17(), _eager())
+
+
+def bytetrack_yolox_x_crowdhuman_mot20_private() -> fdl.Config:
+    tracker = fdl.Config(EagerOverlapByteTrack, match=0.7, high=0.6, low=0.1, start=0.7, confirm=3, max_age=29)
+    return published_tracking(yolox_mot.yolox_x_crowdhuman_mot20(), tracker)
 
 
 def _eager() -> fdl.Config:
