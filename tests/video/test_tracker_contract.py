@@ -347,7 +347,7 @@ def test_time_of_frames():
     state = timed.init_state()
     for frame in frames:
         timed.step(frame, state)
-    assert state.tracker.tracks.filter[0, 1, 0] == pytest.approx(10.0, rel=0.02)
+    assert state.tracker.tracks.filter[0, 0, 1] == pytest.approx(10.0, rel=0.02)
     with pytest.raises(ValueError, match="before the previous"):
         timed.step(frames[0], state)
 
