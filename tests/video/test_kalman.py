@@ -91,3 +91,28 @@ def test_mahalanobis_distance():
         for j in range(2):
             d = kalman.encode(z)[j] - state[i, :, 0]
             assert found[i, j] == pytest.approx(d @ np.linalg.inv(s) @ d)
+
+
+@pytest.mark.parametrize("kalman", FILTERS[1:], ids=NAMES[1:])
+def test_a_picture_twice_as_large_and_turned_round(kalman):
+    """Noise in proportion to the size: the same in a larger picture, where everything is twice as far apart."""
+    turn = np.array([[-2.0, 0.0, 900.0], [0.0, -2.0, 700.0]])
+
+    def turned(x):
+        return (x @ np.kron(np.eye(2), turn[:, :2]) + np.tile(turn[:, 2], 2))[:, [2, 3, 0, 1]]
+
+    state = kalman.update(kalman.predict(kalman.initiate(boxes(4))), boxes(4) + 2)
+    other = kalman.update(kalman.predict(kalman.initiate(turned(boxes(4)))), turned(boxes(4) + 2))
+    assert np.allclose(kalman.warp(state, turn), other)
+
+
+def test_following_is_predicting_and_updating():
+    """Three tracks that are updated in two, one and no steps."""
+    kalman = AreaRatioFilter()
+    start = kalman.update(kalman.predict(kalman.initiate(boxes(3))), boxes(3) + 1)
+    steps = [kalman.encode(boxes(3) + 2), kalman.encode(boxes(3) + 4)]
+    once = kalman.predict(start)
+    twice = kalman.predict(kalman.update_coordinates(once, steps[0]))
+    thrice = kalman.predict(kalman.update_coordinates(twice, steps[1]))
+    expected = np.stack((thrice[0], twice[1], once[2]))
+    assert np.array_equal(kalman.follow(start, np.stack(steps), np.array([2, 1, 0])), expected)

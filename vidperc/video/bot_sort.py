@@ -112,6 +112,9 @@ class BoTSORT(Tracker):
         tracks = state.tracks
         return describe(tracks.ids, tracks.labels, FILTER.boxes(tracks.filter), tracks.confirmed, tracks.silent > 0.0)
 
+    def warp(self, state: BoTSORTState, warp: Floats) -> None:
+        state.tracks.filter = FILTER.warp(state.tracks.filter, warp)
+
     def _read_looks(self, found: DetectionArrays, state: BoTSORTState) -> Floats:
         """The detections' appearances (M, D) of length 1; rows with a NaN are unknown."""
         size = state.tracks.looks.shape[1]

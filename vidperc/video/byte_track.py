@@ -116,6 +116,9 @@ class ByteTrack(Tracker):
         tracks = state.tracks
         return describe(tracks.ids, tracks.labels, FILTER.boxes(tracks.filter), tracks.confirmed, tracks.silent > 0.0)
 
+    def warp(self, state: ByteTrackState, warp: Floats) -> None:
+        state.tracks.filter = FILTER.warp(state.tracks.filter, warp)
+
     def associate(
         self, tracks: ByteTracks, found: DetectionArrays, seen: Bools, trace: Trace | None = None
     ) -> tuple[Ints, Ints, Ints]:
@@ -268,7 +271,7 @@ class EagerByteTrack(Tracker):
         state.tracks = join_rows(tracks, kept.nonzero()[0], fresh)
         return out
 
-    alive = ByteTrack.alive
+    alive, warp = ByteTrack.alive, ByteTrack.warp
 
 
 def find_duplicates(boxes: Floats, others: Floats, threshold: float) -> Pairs:

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..structures import Frame, Instances
 from .association import NO_PAIRS, Bools, Floats, Ints, assign_most, iou_matrix, unmatched
+from .camera_motion import warp_boxes
 from .galleries import Galleries
 from .kalman import AspectHeightFilter
 from .sort import match_overlap
@@ -99,6 +100,10 @@ class DeepSORT(Tracker):
     def alive(self, state: DeepSORTState) -> Instances:
         tracks = state.tracks
         return describe(tracks.ids, tracks.labels, FILTER.boxes(tracks.filter), tracks.confirmed, tracks.silent > 0.0)
+
+    def warp(self, state: DeepSORTState, warp: Floats) -> None:
+        tracks = state.tracks
+        tracks.filter, tracks.boxes = FILTER.warp(tracks.filter, warp), warp_boxes(tracks.boxes, warp)
 
     def _cascade(
         self,
@@ -244,7 +249,7 @@ class EagerDeepSORT(Tracker):
         columns = np.concatenate((columns, rest))
         return report(ids, at(found.boxes, columns), found, columns, states)
 
-    alive = DeepSORT.alive
+    alive, warp = DeepSORT.alive, DeepSORT.warp
 
     def _match_appearance(
         self,

@@ -8,7 +8,7 @@ from ..structures import Frame, Instances
 from .association import Floats, Ints, Pairs, assign, iou_matrix, unmatched
 from .byte_track import HEIGHT, left
 from .kalman import POSITION, VELOCITY, AspectHeightFilter
-from .oc_sort import OCSORTState, OCTracks, direction_agreement, observe, start_tracks
+from .oc_sort import OCSORTState, OCTracks, direction_agreement, observe, start_tracks, warp_tracks
 from .trace import Gate, Limit, Stage, Trace
 from .track_arrays import DetectionArrays, at, describe, join_rows, report
 from .tracking import Tracker, check_dt
@@ -77,6 +77,9 @@ class EagerOCSORT(Tracker):
     def alive(self, state: OCSORTState) -> Instances:
         tracks = state.tracks
         return describe(tracks.ids, tracks.labels, FILTER.boxes(tracks.filter), tracks.confirmed, tracks.silent > 0.0)
+
+    def warp(self, state: OCSORTState, warp: Floats) -> None:
+        warp_tracks(state.tracks, FILTER, warp)
 
     def _predict(self, tracks: OCTracks, dt: float) -> OCTracks:
         states = FILTER.predict(tracks.filter, dt)

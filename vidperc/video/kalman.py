@@ -24,6 +24,7 @@ class BoxFilter(ABC):
     """A constant-velocity filter over C = 4 independent coordinates of a box. Holds no state of its own."""
 
     positive: tuple[int, ...]  # coordinates that must stay above zero: sizes
+    size_powers: tuple[int, int]  # with which the coordinates after the centre grow when the picture is made larger
 
     @abstractmethod
     def encode(self, boxes: Floats) -> Floats:
@@ -141,11 +142,28 @@ class BoxFilter(ABC):
         """The boxes (N, 4) xyxy of the state."""
         return self.decode(state[..., POSITION])
 
+    def warp(self, state: Floats, warp: Floats) -> Floats:
+        """The state after the camera moved: centres and their velocities by the affine (2, 3), sizes by its scale.
+
+        Exact for a shift, a rotation and one scale: x and y have the same variances in filters whose `size_powers`
+        are given, so a rotation leaves those as they are.
+        """
+        turn = warp[:, :2]
+        scale = float(np.sqrt(abs(turn[0, 0] * turn[1, 1] - turn[0, 1] * turn[1, 0])))
+        factors = np.array([scale, scale, *(scale**power for power in self.size_powers)])[:, None]
+        out = state.T.copy()  # (5, C, N)
+        out[VARIANCE:] *= factors**2
+        out[: VELOCITY + 1] *= factors
+        out[POSITION, :2] = turn @ state.T[POSITION, :2] + warp[:, 2:]
+        out[VELOCITY, :2] = turn @ state.T[VELOCITY, :2]
+        return out.T
+
 
 class AreaRatioFilter(BoxFilter):
     """SORT's filter: centre, area, aspect ratio w/h (Bewley et al. 2016); the ratio has no velocity."""
 
     positive = (2,)
+    size_powers = (2, 0)
     INITIAL = (np.full((1, 4), 10.0), np.array([[1e4, 1e4, 1e4, 0.0]]))
     PROCESS = (np.ones((1, 4)), np.array([[1e-2, 1e-2, 1e-4, 0.0]]))
     MEASUREMENT = np.array([[1.0, 1.0, 10.0, 10.0]])
@@ -185,6 +203,7 @@ class AspectHeightFilter(BoxFilter):
     """
 
     positive = (3,)
+    size_powers = (0, 1)
 
     def __init__(self, position_weight: float = 1 / 20, velocity_weight: float = 1 / 160) -> None:
         scale, aspect = np.array([[1.0], [1.0], [0.0], [1.0]]), np.array([[0.0], [0.0], [1.0], [0.0]])
@@ -234,6 +253,7 @@ class SizeFilter(BoxFilter):
     """
 
     positive = (2, 3)
+    size_powers = (1, 1)
 
     def __init__(self, position_weight: float = 1 / 20, velocity_weight: float = 1 / 160) -> None:
         self._position, self._velocity = position_weight**2, velocity_weight**2

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..structures import Frame, Instances
 from .association import Bools, Floats, Ints, Pairs, Touching, iou_matrix, solve, touching_pairs, unmatched
+from .camera_motion import warp_boxes
 from .kalman import AreaRatioFilter, BoxFilter
 from .trace import Gate, Limit, Stage, Trace, overlap_stage
 from .track_arrays import DetectionArrays, at, describe, join, report, take_rows
@@ -130,6 +131,9 @@ class OCSORT(Tracker):
         proven = tracks.streak >= self.min_hits
         return describe(tracks.ids, tracks.labels, FILTER.boxes(tracks.filter), proven, tracks.silent > 0.0)
 
+    def warp(self, state: OCSORTState, warp: Floats) -> None:
+        warp_tracks(state.tracks, FILTER, warp)
+
     def _predict(self, tracks: OCTracks, dt: float) -> OCTracks:
         tracks.streak = np.where(tracks.silent > 0.0, 0, tracks.streak)
         tracks.silent = tracks.silent + dt
@@ -231,6 +235,16 @@ class OCSORT(Tracker):
         if fresh is not None and (updates <= self.min_hits or not self.min_hits):
             ids, columns = np.concatenate((ids, fresh.ids)), np.concatenate((columns, rest))
         return report(ids, at(found.boxes, columns), found, columns)
+
+
+def warp_tracks(tracks: OCTracks, kalman: BoxFilter, warp: Floats) -> None:
+    """Everything that the tracks remember, moved along with the camera."""
+    tracks.filter, tracks.seen = kalman.warp(tracks.filter, warp), kalman.warp(tracks.seen, warp)
+    tracks.boxes = warp_boxes(tracks.boxes, warp)
+    history = [warp_boxes(tracks.history[:, k], warp).T for k in range(tracks.history.shape[1])]
+    tracks.history = np.stack(history, 1).T
+    direction = warp[:, :2] @ tracks.direction.T  # (2, N)
+    tracks.direction = (direction / np.maximum(np.hypot(*direction), 1e-12)).T
 
 
 def earlier_observations(tracks: OCTracks, update: int) -> Floats:

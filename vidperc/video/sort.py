@@ -11,6 +11,7 @@ import numpy as np
 
 from ..structures import Frame, Instances
 from .association import Floats, Ints, Pairs, assign, iou_matrix, touching_pairs, unmatched
+from .camera_motion import warp_boxes
 from .kalman import AreaRatioFilter
 from .trace import Limit, Trace, overlap_stage
 from .track_arrays import DetectionArrays, at, describe, join_rows, report, take_rows
@@ -75,6 +76,9 @@ class SORT(Tracker):
         tracks = state.tracks
         proven = tracks.streak >= self.min_hits
         return describe(tracks.ids, tracks.labels, FILTER.boxes(tracks.filter), proven, tracks.silent > 0.0)
+
+    def warp(self, state: SORTState, warp: Floats) -> None:
+        state.tracks.filter = FILTER.warp(state.tracks.filter, warp)
 
     def _predict(self, tracks: SORTTracks, dt: float) -> SORTTracks:
         if not len(tracks):
@@ -208,6 +212,9 @@ class EagerSORT(Tracker):
         tracks = state.tracks
         confirmed = tracks.hits >= self.confirm
         return describe(tracks.ids, tracks.labels, tracks.boxes, confirmed, np.zeros(len(tracks), bool))
+
+    def warp(self, state: EagerSORTState, warp: Floats) -> None:
+        state.tracks.boxes = warp_boxes(state.tracks.boxes, warp)
 
 
 def match_overlap(boxes: Floats, others: Floats, threshold: float) -> Pairs:

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..sequence import SequenceModel
@@ -58,6 +60,15 @@ class Tracker(ABC):
     @abstractmethod
     def alive(self, state: Any) -> Instances:
         """All tracks remembered after the last update, tentative and lost ones too: boxes, ids, labels, states."""
+
+    def warp(self, state: Any, warp: NDArray[np.float64]) -> None:
+        """Move all tracks along with the camera, before the update with the frame after its motion.
+
+        Args:
+            state: of this tracker, changed in place.
+            warp: (2, 3) affine; a point (x, y) of the previous frame is at warp @ (x, y, 1) in the next one.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how its tracks move with the camera")
 
 
 def check_dt(dt: float) -> float:
@@ -263,6 +274,10 @@ class PerClass(Tracker):
                 state.trace.extend(inner.trace, rows.numpy())
             parts.append(restore_indices(tracks, rows))
         return Instances.cat(parts) if parts else no_tracks()
+
+    def warp(self, state: PerClassState, warp: NDArray[np.float64]) -> None:
+        for inner in (state.classes or {}).values():
+            self.tracker.warp(inner, warp)
 
     def alive(self, state: PerClassState) -> Instances:
         parts = [self.tracker.alive(inner) for inner in (state.classes or {}).values()]
