@@ -285,7 +285,7 @@ def have_rivals(rows: Ints, columns: Ints, shape: tuple[int, int]) -> bool:
     """Whether a row or a column is in two of the pairs."""
     taken = np.zeros(shape[0], bool), np.zeros(shape[1], bool)
     taken[0][rows], taken[1][columns] = True, True
-    return min(np.count_nonzero(taken[0]), np.count_nonzero(taken[1])) < len(rows)
+    return any(int(np.count_nonzero(marks)) < len(rows) for marks in taken)
 
 
 def unit_shift(before: Floats, after: Floats) -> Floats:
