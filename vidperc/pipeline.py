@@ -163,6 +163,10 @@ def track(
         "classes": f"{classes} {per_class} {region}",
         "options": f"{detector_options or {}} {tracker_options or {}}",
     }
+    raw = result.text.with_name("tracks_raw.txt")
+    if resume and raw.is_file():  # that run got as far as its refinement
+        raw.replace(result.text)
+    raw.unlink(missing_ok=True)
     begun = read_checkpoint(result.checkpoint, settings) if resume else None
     if begun is None:
         result.checkpoint.unlink(missing_ok=True)  # that of another run would not fit the rows of this one
@@ -181,7 +185,6 @@ def track(
         except KeyboardInterrupt:
             result.interrupted = True
     if refinement is not None and result.frames:
-        raw = result.text.with_name("tracks_raw.txt")
         result.text.replace(raw)
         refine_file(raw, result.text, refinement)
     if ground_truth is not None and result.frames:
