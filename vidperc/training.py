@@ -15,7 +15,7 @@ from fiddle.codegen import codegen
 from fiddle.experimental import serialization
 
 from .checkpoint.load import begin_with
-from .models import get_config, list_models, override
+from .models import get_config, override
 
 if TYPE_CHECKING:
     from .engine.train import RunOptions, TrainResult
