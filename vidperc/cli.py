@@ -402,7 +402,9 @@ def run_list(options: argparse.Namespace) -> int:
     if options.markdown:
         print("\n".join("| " + " | ".join(cells) + " |" for cells in (headings, ("---",) * 4, *rows)))
         return 0
-    table = Table(*headings, title=f"{len(rows)} models")
+    table = Table(title=f"{len(rows)} models")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")  # names are for copying
     for cells in rows:
         table.add_row(*cells)
     console.print(table)
