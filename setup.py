@@ -1,8 +1,10 @@
 """Packaging of vidperc. `configs/` ships as `vidperc.configs`, so that names resolve from a wheel too."""
 
+import platform
+import sys
 from pathlib import Path
 
-from setuptools import find_packages, setup
+from setuptools import Extension, find_packages, setup
 
 ROOT = Path(__file__).parent
 
@@ -16,6 +18,17 @@ TEST = [
     "trackeval>=1.0",
     "psutil>=5.9",
 ]
+
+# Convolutions for CPUs with AVX-512. Where it does not compile, torch's own are used.
+WINOGRAD = Extension(
+    "vidperc.layers._winograd",
+    ["vidperc/layers/winograd.c"],
+    depends=["vidperc/layers/winograd_typed.h"],
+    extra_compile_args=["-O3", "-march=x86-64-v4", "-fopenmp", "-Wno-psabi"],
+    extra_link_args=["-fopenmp"],
+    optional=True,
+)
+NATIVE = [WINOGRAD] if sys.platform == "linux" and platform.machine() == "x86_64" else []
 
 setup(
     name="vidperc",
@@ -31,6 +44,7 @@ setup(
     ],
     package_dir={"vidperc": "vidperc", "vidperc.configs": "configs"},
     package_data={"vidperc": ["py.typed", "zoo/*.json", "zoo/*.json.gz", "zoo/checkpoints/*"]},
+    ext_modules=NATIVE,
     install_requires=[
         "torch>=2.4",
         "torchvision>=0.19",

@@ -22,6 +22,7 @@ from torch import nn
 from .checkpoint.download import download, is_url
 from .checkpoint.load import LoadReport, load_checkpoint
 from .engine.experiment import Experiment, Task
+from .layers.fast_conv import speed_up
 from .layers.fuse import fuse_conv_norm
 from .sequence import AUTOCAST, Precision, SequenceModel
 from .zoo import published_checkpoint
@@ -132,8 +133,9 @@ def load(
         device: where it runs.
         precision: of its networks at inference.
         strict: refuse a checkpoint that does not fill the model exactly.
-        fuse: fold batch norms into convolutions. The tensors of a fused model are no longer those of its
-            checkpoint; False for a model that shall learn or be saved.
+        fuse: fold batch norms into convolutions, and run a video detector's by Winograd's method where the CPU can
+            (`layers.fast_conv`). The tensors of a fused model are no longer those of its checkpoint; False for a
+            model that shall learn or be saved.
         compile: run backbones and necks through `torch.compile`; the first pictures of a size then take long.
         overrides: arguments to change, e.g. `test_scale=(512, 288)`, `score_threshold=0.05`, `radius=10`,
             or by path: `**{"model.detector.backbone.depth": 101}`.
@@ -157,6 +159,8 @@ def load(
     if fuse:
         fuse_conv_norm(model.eval())
     prepare(model, device, precision)
+    if fuse and config.task == "vid" and model.device.type == "cpu":
+        speed_up(model, AUTOCAST[precision] or torch.float32)
     if compile:
         for part in networks(model):
             part.compile()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fiddle as fdl
 
-from vidperc.video.fgfa import FGFA, Aggregator
+from vidperc.video.aggregation import Aggregator
+from vidperc.video.fgfa import FGFA
 
 from ..common.video_detection import RESNEXT, base, experiment, flow, one_on_each_side
 

@@ -11,8 +11,9 @@ from vidperc.evaluation.vid import VIDEvaluator
 from vidperc.image.heads.rpn import ProposalSelector
 from vidperc.image.necks.channel_mapper import ChannelMapper
 from vidperc.image.samplers import RandomSampler
+from vidperc.video.aggregation import Aggregator
 from vidperc.video.dff import DFF
-from vidperc.video.fgfa import FGFA, Aggregator
+from vidperc.video.fgfa import FGFA
 from vidperc.video.flow import FlowNetS
 from vidperc.video.selsa import SELSA, SELSABoxHead
 

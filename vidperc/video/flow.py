@@ -6,11 +6,13 @@ As the published video detectors use it: on pictures of half size, coarse to fin
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..layers.fast_conv import FastConv
 from ..structures import ImageList
 
 MEAN = (0.411, 0.432, 0.450)  # of pictures in [0, 1], what FlowNet was trained with
@@ -24,16 +26,22 @@ CONVS = {  # name -> (in, out, kernel, stride) of each convolution, in units of 
 }
 SCALE = 5.0  # of the published weights' output: pixels of the prepared picture / 20, at a quarter of its size
 REFINE = {5: (16, 8), 4: (16, 4), 3: (12, 2), 2: (6, 1)}  # level -> in, out of its deconvolution, in the same unit
+SLOPE = 0.1  # of the leaky ReLUs
 FLOW = 2  # channels of a flow, which joins the features from level 4 on
 
 
 class FlowNetS(nn.Module):
     """Flow from the first picture of a pair to the second.
 
+    The first convolution is linear in its two pictures: each frame's two halves of it are computed once (`halves`),
+    and a pair begins with their sum.
+
     Args:
         image_scale: factor by which the pictures shrink before the network sees them.
         width: channels of the first convolution, 64 in the published network.
     """
+
+    may_be_coarse: ClassVar = True  # by a percent: flows are some pixels, cells of the features 16
 
     def __init__(self, image_scale: float = 0.5, width: int = 64) -> None:
         super().__init__()
@@ -62,29 +70,63 @@ class FlowNetS(nn.Module):
         size = (int(pixels.shape[-2] * self.image_scale), int(pixels.shape[-1] * self.image_scale))
         return F.interpolate(pixels, size=size, mode="bilinear", align_corners=False)
 
+    def halves(self, pictures: Tensor, *, first: bool) -> Tensor:
+        """What prepared pictures (B, 3, H, W) add to the first convolution, as the first or second of a pair."""
+        conv: Any = self.conv1[0]  # type: ignore[index]
+        part = slice(3) if first else slice(3, 6)
+        bias = conv.bias if first else None
+        return F.conv2d(pictures, conv.weight[:, part], bias, conv.stride, conv.padding)
+
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """The network's output (B, 2, h, w) for prepared pictures (B, 3, H, W), at a quarter of their size."""
-        levels: dict[int, Tensor] = {}
-        x = torch.cat((first, second), dim=1)
-        for level, name in enumerate(CONVS, start=1):
+        return self.from_halves(self.halves(first, first=True), self.halves(second, first=False))
+
+    def from_halves(self, first: Tensor, second: Tensor) -> Tensor:
+        """As `forward`, from the pictures' halves of the first convolution."""
+        x = F.leaky_relu(first + second, SLOPE, inplace=True)
+        levels = {1: x}
+        for level, name in enumerate(list(CONVS)[1:], start=2):
             for conv in getattr(self, name):
-                x = F.leaky_relu(conv(x), 0.1)
+                x = activated(conv, x)
             levels[level] = x
+        del levels[1]  # the largest
         for level in REFINE:
-            skip = levels[level]
-            flow = getattr(self, f"upsample_flow{level}")(getattr(self, f"predict_flow{level + 1}")(x))
-            up = F.leaky_relu(getattr(self, f"deconv{level}")(x), 0.1)
+            skip = levels.pop(level)
+            flow = getattr(self, f"upsample_flow{level}")(thin_conv(getattr(self, f"predict_flow{level + 1}"), x))
+            up = activated(getattr(self, f"deconv{level}"), x)
             height, width = skip.shape[-2:]
             x = torch.cat((skip, up[..., :height, :width], flow[..., :height, :width]), dim=1)
-        return self.predict_flow(x)  # type: ignore[no-any-return]
+        return thin_conv(self.predict_flow, x)
 
     def between(self, first: Tensor, second: Tensor, size: Sequence[int]) -> Tensor:
-        """Flow from `first` to `second`, prepared pictures, in cells of a feature map of `size`: (B, 2, *size).
+        """Flow from `first` to `second`, pictures' halves, in cells of a feature map of `size`: (B, 2, *size).
 
         Equal to the flow at the picture's size (by bilinear interpolation), read at the centres of the cells.
         """
-        flow = self(first, second).float()
+        flow = self.from_halves(first, second).float()
         size = (size[0], size[1])
         coarser = size[0] <= flow.shape[-2]
         resized = F.interpolate(flow, size, mode="area") if coarser else F.interpolate(flow, size, mode="bilinear")
         return resized * (SCALE * size[1] / flow.shape[-1])
+
+
+def activated(conv: nn.Module, x: Tensor) -> Tensor:
+    """The convolution with its leaky ReLU, in one where it can do both."""
+    if isinstance(conv, FastConv):
+        return conv(x, SLOPE)  # type: ignore[no-any-return]
+    return F.leaky_relu(conv(x), SLOPE, inplace=True)
+
+
+def thin_conv(conv: nn.Module, x: Tensor) -> Tensor:
+    """A 3x3 convolution to a few channels: first the products of all taps, then the sum of their shifted maps.
+
+    Reads x, which has many channels, once instead of nine times.
+    """
+    weight = conv.weight
+    out_channels, in_channels, *size = weight.shape  # type: ignore[misc]
+    taps = size[0] * size[1]  # type: ignore[operator]
+    products = F.conv2d(x, weight.permute(2, 3, 0, 1).reshape(-1, in_channels, 1, 1))  # type: ignore[operator, union-attr]
+    sums = torch.eye(out_channels, device=x.device).repeat(1, taps)  # (O, taps O)
+    shifts = torch.eye(taps, device=x.device).repeat_interleave(out_channels, 0).view(-1, *size)  # (taps O, 3, 3)
+    kernel = (sums[:, :, None, None] * shifts).to(weight.dtype)  # type: ignore[arg-type, operator]
+    return F.conv2d(products, kernel, padding=size[0] // 2)  # type: ignore[operator]
