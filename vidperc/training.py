@@ -51,7 +51,8 @@ def train(
         task: needed where there is no name.
         out: `out/train/NAME` by default.
         options: seed, workers, devices, resume ... (`RunOptions`).
-        checkpoint: weights to begin with; what does not fit by name and shape is left as it is, and told.
+        checkpoint: weights to begin with; what does not fit by name and shape is left as it is, and told. They take
+            the place of the config's `initial` weights, of its parts.
         overrides: arguments to change, by path (`**{"schedule.optimizer.lr": 0.01}`) or by name.
 
     Raises:
@@ -78,6 +79,9 @@ def train(
     if checkpoint is not None:
         report = load_checkpoint(experiment.model, checkpoint, config.published_keys, strict=False)
         print(report, file=sys.stderr)
+    elif experiment.initial is not None and not options.resume:
+        for report in experiment.initial.load(experiment.model):
+            print(report, file=sys.stderr)
     return run(experiment, folder, options)
 
 
