@@ -52,7 +52,7 @@ class FGFA(SequenceModel):
     """
 
     def __init__(
-        self, *, detector: Detector, flow: FlowNetS, aggregator: Aggregator, radius: int = 15, chunk: int = 10
+        self, *, detector: Detector, flow: FlowNetS, aggregator: Aggregator, radius: int = 15, chunk: int = 30
     ) -> None:
         super().__init__()
         if radius < 1:

@@ -27,6 +27,7 @@ CONVS = {  # name -> (in, out, kernel, stride) of each convolution, in units of 
 SCALE = 5.0  # of the published weights' output: pixels of the prepared picture / 20, at a quarter of its size
 REFINE = {5: (16, 8), 4: (16, 4), 3: (12, 2), 2: (6, 1)}  # level -> in, out of its deconvolution, in the same unit
 SLOPE = 0.1  # of the leaky ReLUs
+TOGETHER = 2  # pairs, on the finest levels
 FLOW = 2  # channels of a flow, which joins the features from level 4 on
 
 
@@ -82,21 +83,41 @@ class FlowNetS(nn.Module):
         return self.from_halves(self.halves(first, first=True), self.halves(second, first=False))
 
     def from_halves(self, first: Tensor, second: Tensor) -> Tensor:
-        """As `forward`, from the pictures' halves of the first convolution."""
-        x = F.leaky_relu(first + second, SLOPE, inplace=True)
-        levels = {1: x}
-        for level, name in enumerate(list(CONVS)[1:], start=2):
-            for conv in getattr(self, name):
-                x = activated(conv, x)
-            levels[level] = x
-        del levels[1]  # the largest
-        for level in REFINE:
-            skip = levels.pop(level)
-            flow = getattr(self, f"upsample_flow{level}")(thin_conv(getattr(self, f"predict_flow{level + 1}"), x))
-            up = activated(getattr(self, f"deconv{level}"), x)
-            height, width = skip.shape[-2:]
-            x = torch.cat((skip, up[..., :height, :width], flow[..., :height, :width]), dim=1)
-        return thin_conv(self.predict_flow, x)
+        """As `forward`, from the pictures' halves of the first convolution.
+
+        The finest levels, whose maps are large, go through a few pairs at a time, the others all at once.
+        """
+        pairs = [second[start : start + TOGETHER] for start in range(0, len(second), TOGETHER)]
+        if len(first) == 1:
+            firsts = [first] * len(pairs)
+        else:
+            firsts = [first[start : start + TOGETHER] for start in range(0, len(first), TOGETHER)]
+        fine = [
+            self._convolve("conv2", F.leaky_relu(a + b, SLOPE, inplace=True))
+            for a, b in zip(firsts, pairs, strict=True)
+        ]
+        levels = {3: torch.cat([self._convolve("conv3", x) for x in fine])}
+        for level in (4, 5, 6):
+            levels[level] = self._convolve(f"conv{level}", levels[level - 1])
+        x = levels[6]
+        for level in (5, 4, 3):
+            x = self._refine(level, x, levels[level])
+        parts = x.split(TOGETHER)
+        return torch.cat([
+            thin_conv(self.predict_flow, self._refine(2, part, skip)) for part, skip in zip(parts, fine, strict=True)
+        ])  # fmt: skip
+
+    def _convolve(self, name: str, x: Tensor) -> Tensor:
+        for conv in getattr(self, name):
+            x = activated(conv, x)
+        return x
+
+    def _refine(self, level: int, x: Tensor, skip: Tensor) -> Tensor:
+        """From the coarser level's features to this one's, with the flow so far."""
+        flow = getattr(self, f"upsample_flow{level}")(thin_conv(getattr(self, f"predict_flow{level + 1}"), x))
+        up = activated(getattr(self, f"deconv{level}"), x)
+        height, width = skip.shape[-2:]
+        return torch.cat((skip, up[..., :height, :width], flow[..., :height, :width]), dim=1)
 
     def between(self, first: Tensor, second: Tensor, size: Sequence[int]) -> Tensor:
         """Flow from `first` to `second`, pictures' halves, in cells of a feature map of `size`: (B, 2, *size).
