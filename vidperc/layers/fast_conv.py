@@ -254,10 +254,11 @@ def is_fast(module: nn.Module, dtype: torch.dtype = torch.float32) -> bool:
 def speed_up(model: nn.Module, dtype: torch.dtype = torch.float32) -> nn.Module:
     """Put a `FastConv` in the place of every convolution that is faster so, in place, for inference.
 
+    A model whose choices flip under rounding says so by `sensitive_to_rounding` and stays as it is.
     In bfloat16 results are four times as coarse as direct ones: only modules that say by `may_be_coarse` that it does
     not matter to them are changed.
     """
-    if not runs_in(dtype):
+    if not runs_in(dtype) or getattr(model, "sensitive_to_rounding", False):
         return model
     parts = [model] if dtype == torch.float32 else [m for m in model.modules() if getattr(m, "may_be_coarse", False)]
     made: dict[int, FastConv] = {}

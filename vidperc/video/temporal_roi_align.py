@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -81,6 +82,8 @@ class TemporalRoIAlignSELSA(SELSA):
     Args:
         align: the mixing.
     """
+
+    sensitive_to_rounding: ClassVar = True  # which places are the most similar
 
     def __init__(self, *, detector: RCNN, align: TemporalRoIAlign, references: int = 14, chunk: int = 4) -> None:
         super().__init__(detector=detector, references=references, chunk=chunk)
