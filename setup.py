@@ -9,6 +9,7 @@ from setuptools import Extension, find_packages, setup
 ROOT = Path(__file__).parent
 
 TRAIN = ["lightning-fabric>=2.4", "lightning-utilities", "tensorboard>=2.15", "matplotlib>=3.7"]
+FAST_EVAL = ["faster-coco-eval>=1.6"]
 TEST = [
     "pytest>=8",
     "pytest-timeout>=2.2",
@@ -60,6 +61,6 @@ setup(
         "rich>=13",
         "av>=12",
     ],
-    extras_require={"train": TRAIN, "test": [*TRAIN, *TEST]},
+    extras_require={"train": TRAIN, "fast-eval": FAST_EVAL, "test": [*TRAIN, *TEST, *FAST_EVAL]},
     entry_points={"console_scripts": ["vidperc = vidperc.cli:main"]},
 )

@@ -11,6 +11,7 @@ from vidperc.engine.experiment import Experiment
 from vidperc.image.torchvision_detector import ARCHITECTURES
 from vidperc.models import TASKS, config_name, override
 from vidperc.sequence import SequenceModel
+from vidperc.zoo import zoo_table
 
 NAMES = vidperc.list_models()
 
@@ -32,6 +33,18 @@ def test_config_builds(name):
     with torch.device("meta"):
         model = fdl.build(config.model)
     assert isinstance(model, SequenceModel)
+
+
+FIRST_WAVE = (
+    "RPN", "Fast R-CNN", "Faster R-CNN", "Mask R-CNN", "Cascade R-CNN", "Cascade Mask R-CNN", "DCN", "DCNv2", "FP16",
+    "RetinaNet", "FCOS", "ATSS", "GFL", "PAA", "RepPoints", "VFNet", "SSD", "YOLOv3", "DETR", "Deformable DETR",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("method", FIRST_WAVE)
+def test_every_published_row_of_a_method_has_its_config(method):
+    rows = [row.name for row in zoo_table() if row.method == method and row.task in ("det", "rpn", "instance-seg")]
+    assert [name for name in rows if name not in NAMES] == []
 
 
 def test_configs_do_not_share_state():

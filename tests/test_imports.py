@@ -39,6 +39,7 @@ FACES = {
     "training",
     "explain",
     "explain_words",
+    "refine_files",
     "tuning",
 }
 

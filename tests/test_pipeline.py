@@ -12,6 +12,7 @@ import torch
 
 import vidperc
 from vidperc.cli import main
+from vidperc.data.synthetic import SyntheticVideo
 from vidperc.pipeline import make_tracker, track
 from vidperc.structures import Frame, Instances
 
@@ -138,3 +139,37 @@ def test_track_synthetic_clip(tmp_path):
     assert (tmp_path / "input.mp4").is_file()
     assert (tmp_path / "gt.txt").is_file()
     assert 0.2 < result.scores.combined["HOTA"] <= 1
+
+
+@pytest.mark.parametrize("tracker", ["deepsort", "tracktor"])
+def test_trackers_with_networks_take_those_that_ship(tracker, tmp_path, monkeypatch):
+    """Offline, with nothing cached: the tiny ones, and the line says so."""
+    monkeypatch.setenv("VIDPERC_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("vidperc.choose.download_problem", lambda url: "its server is not reached")
+    video = SyntheticVideo(3, 5, (96, 128), "mot")
+    frames = [video.read(index).array for index in range(5)]
+    options = {"detector": "motion"} if tracker == "deepsort" else {}
+    result = track(frames, tmp_path / "out", tracker=tracker, annotate=False, refinement="linear", **options)
+    assert result.frames == 5
+    assert ("tiny_reid" if tracker == "deepsort" else "tiny_det, which knows synthetic objects only") in result.detector
+    assert (tmp_path / "out" / "tracks_raw.txt").exists() == result.text.exists()
+
+
+def test_tracktor_refuses_a_detector_of_one_stage(tmp_path):
+    with pytest.raises(TypeError, match=r"moves boxes by a second stage, and .* has none"):
+        track([np.zeros((64, 64, 3), np.uint8)], tmp_path, tracker="tracktor", detector="hog", annotate=False)
+    with pytest.raises(TypeError, match="not of re-identification"):
+        track([np.zeros((64, 64, 3), np.uint8)], tmp_path, detector="hog", reid="sort", annotate=False)
+
+
+def test_only_what_is_in_the_region(tmp_path):
+    frames = [np.zeros((64, 96, 3), np.uint8)] * 4
+
+    def two(frame):
+        return Instances(
+            boxes=torch.tensor([[5.0, 5, 25, 45], [60, 5, 80, 45]]), scores=torch.ones(2), labels=torch.tensor([0, 0])
+        )
+
+    corners = [(0, 0), (40, 0), (40, 64), (0, 64)]
+    result = track(frames, tmp_path, detector=two, tracker="sort", region=corners, annotate=False)
+    assert len(result.ids) == 1

@@ -5,22 +5,29 @@ from __future__ import annotations
 import time
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from .checkpoint.backbone import load_backbone, torchvision_url
+from .checkpoint.download import cached_path
 from .image.function import FunctionDetector
 from .image.torchvision_detector import ARCHITECTURES, cached_weights, published_weights
+from .layers.fuse import fuse_conv_norm
 from .models import config_name, get_config, list_models, load
 from .sequence import Precision, SequenceModel
 from .structures import Frame, Instances
+from .video.reid import ReID
 from .video.tracking import GivenDetections
+from .zoo import published_checkpoint
 
 DetectorSpec = str | Path | SequenceModel | Callable[[Frame], Instances]
 SMALLEST = "ssdlite320_mobilenet_v3_large"
+TWO_STAGE = "faster_rcnn_r50_fpn_1x_coco"
 PATIENCE = 8.0  # seconds a download may take before the offline detector is the better choice
 
 
@@ -66,6 +73,60 @@ def choose_detector(
     name, reason = automatic() if spec == "auto" else (str(spec), "as asked")
     detector = load(name, checkpoint, device, precision, **overrides)
     return Choice(detector, tuple(get_config(name).classes), f"detector: {name}, {reason}")
+
+
+def choose_two_stage(
+    checkpoint: str | Path | None = None, device: str | torch.device = "cpu", precision: Precision = "fp32"
+) -> Choice:
+    """The detector of trackers that regress boxes (Tracktor): COCO's Faster R-CNN if at hand, else a tiny one.
+
+    The tiny one ships with the package and knows synthetic objects only, which its reason says.
+    """
+    url = published_checkpoint(TWO_STAGE)
+    if checkpoint is not None:
+        return choose_detector(TWO_STAGE, checkpoint=checkpoint, device=device, precision=precision)
+    problem = None if cached_path(url).is_file() else download_problem(url)
+    if problem is None:
+        choice = choose_detector(TWO_STAGE, checkpoint="published", device=device, precision=precision)
+        return replace(choice, reason=f"detector: {TWO_STAGE}, published weights")
+    choice = choose_detector("tiny_det", device=device, precision=precision)
+    reason = (
+        f"detector: tiny_det, which knows synthetic objects only: {TWO_STAGE} is not cached and {problem}. "
+        f"Give --detector {TWO_STAGE} --checkpoint FILE, or another two-stage model"
+    )
+    return replace(choice, reason=reason)
+
+
+def choose_reid(
+    spec: str = "auto", *, checkpoint: str | Path | None = None, device: str | torch.device = "cpu"
+) -> tuple[ReID, str]:
+    """A re-identification network, and one line on which it is and why.
+
+    Args:
+        spec: "auto", or the name of a config of re-identification: `resnet50_b32x8_MOT17` with a `checkpoint`,
+            `reid_imagenet_resnet18` (or 50) with torchvision's weights, `tiny_reid`, which ships with the package.
+        checkpoint: of the network; for `reid_imagenet_*` a file of the classifier, downloaded where there is none.
+
+    Raises:
+        KeyError: an unknown name. TypeError: a model of another task.
+    """
+    name, why = spec, "as asked"
+    if spec == "auto":
+        cached = cached_path(torchvision_url("resnet18")).is_file()
+        name = "reid_imagenet_resnet18" if cached else "tiny_reid"
+        why = "its weights are cached" if cached else "it ships with the package; torchvision's resnet18 is not cached"
+    if get_config(name).task != "reid":
+        raise TypeError(f"'{name}' is a model for task {get_config(name).task}, not of re-identification")
+    of_classifier = config_name(name).startswith("reid_imagenet_")
+    with warnings.catch_warnings():
+        if of_classifier:
+            warnings.simplefilter("ignore")  # untrained until the backbone is filled
+        model = load(name, None if of_classifier else checkpoint, device, fuse=not of_classifier)
+    assert isinstance(model, ReID)
+    if of_classifier:
+        load_backbone(model.backbone, checkpoint or f"torchvision://{name.rsplit('_', 1)[1]}")
+        fuse_conv_norm(model)
+    return model, f"appearance: {name}, {why}"
 
 
 def is_model(name: str) -> bool:

@@ -61,6 +61,15 @@ def setting(text: str) -> tuple[str, Any]:
         return name, value
 
 
+def corner(text: str) -> tuple[float, float]:
+    """`x,y` in pixels."""
+    try:
+        x, y = (float(number) for number in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected x,y, got '{text}'") from error
+    return x, y
+
+
 def progress_bar(unit: str = "frames") -> Progress:
     """A progress line with speed and remaining time; silent where the output is no terminal."""
     columns = (
@@ -87,7 +96,14 @@ def add_track(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", default="out", help="folder of the results (%(default)s)")
     command.add_argument("--detector", help="auto, hog, motion, given, a model's name, or a det.txt / json file")
     command.add_argument("--tracker", default="sort", help="name of a tracker (%(default)s)")
+    command.add_argument("--reid", help="appearance network: auto, tiny_reid, reid_imagenet_resnet18 ...")
+    command.add_argument("--reid-checkpoint", help="its weights")
     command.add_argument("--classes", nargs="+", help="track only these classes")
+    command.add_argument("--per-class", action="store_true", help="never take objects of two classes for one")
+    command.add_argument(
+        "--region", nargs="+", type=corner, metavar="X,Y", help="corners of a polygon: track only what is inside"
+    )
+    command.add_argument("--refine", choices=["linear", "gaussian", "kalman"], help="fill gaps, smooth, at the end")
     command.add_argument("--gt", help="MOTChallenge rows to score the tracks with")
     command.add_argument("--gt-scale", type=float, default=1.0, help="factor of their boxes")
     command.add_argument("--max-frames", type=int)
@@ -114,7 +130,9 @@ def run_track(options: argparse.Namespace) -> int:
 
         result = track(
             source, options.out, detector=options.detector, tracker=options.tracker, checkpoint=options.checkpoint,
-            device=options.device, precision=options.precision, classes=options.classes, ground_truth=options.gt,
+            device=options.device, precision=options.precision, classes=options.classes, per_class=options.per_class,
+            region=options.region, refinement=options.refine, reid=options.reid,
+            reid_checkpoint=options.reid_checkpoint, ground_truth=options.gt,
             ground_truth_scale=options.gt_scale, detector_options=dict(options.set_detector),
             tracker_options=dict(options.set), max_frames=options.max_frames, annotate=not options.no_video,
             save_frames=options.save_frames, show=options.show, checkpoint_every=options.checkpoint_every,
@@ -191,7 +209,18 @@ def add_test(command: argparse.ArgumentParser) -> None:
     command.add_argument("--sequences", nargs="+", help="only these")
     command.add_argument("--out", default="out/test", help="folder of the results (%(default)s)")
     command.add_argument("--resume", action="store_true", help="leave out sequences whose results are there")
+    command.add_argument("--half", choices=["train", "val"], help="tracking: only this half of every sequence")
+    command.add_argument("--refine", choices=["linear", "gaussian", "kalman"], help="tracking: refine the results")
     command.add_argument("--format-only", action="store_true", help="write results and the submission, no scores")
+    command.add_argument(
+        "--format", choices=["coco", "scalabel"], help="of image detectors' result files; by default the data set's"
+    )
+    command.add_argument(
+        "--coco",
+        choices=["pycocotools", "faster"],
+        default="pycocotools",
+        help="what counts scores (%(default)s)",
+    )
     command.add_argument("--set", nargs="+", type=setting, default=[], metavar="NAME=VALUE", help="of the model")
     add_network_options(command)
 
@@ -210,12 +239,15 @@ def run_test(options: argparse.Namespace) -> int:
 
         outcome = test(
             options.name, task=options.task, data_root=options.data_root, sequences=options.sequences,
-            out=options.out, resume=options.resume, format_only=options.format_only, checkpoint=options.checkpoint,
-            device=options.device, precision=options.precision, progress=report, **dict(options.set),
+            out=options.out, resume=options.resume, half=options.half, refinement=options.refine,
+            format_only=options.format_only, checkpoint=options.checkpoint, device=options.device,
+            precision=options.precision, result_format=options.format, coco=options.coco,
+            progress=report, **dict(options.set),
         )  # fmt: skip
     if outcome.table is not None:
         console.print(outcome.table)
-    console.print("wrote " + ", ".join(str(path) for path in outcome.written), highlight=False, soft_wrap=True)
+    if outcome.written:  # of several processes the first alone reports
+        console.print("wrote " + ", ".join(str(path) for path in outcome.written), highlight=False, soft_wrap=True)
     return 0
 
 
@@ -279,6 +311,26 @@ def run_evaluate(options: argparse.Namespace) -> int:
     console.print(scores.table())
     if options.json:
         scores.to_json(options.json)
+    return 0
+
+
+# refine
+
+
+def add_refine(command: argparse.ArgumentParser) -> None:
+    command.add_argument("tracks", help="MOTChallenge rows, or a folder of such files")
+    command.add_argument("--method", default="linear", choices=["linear", "gaussian", "kalman"], help="(%(default)s)")
+    command.add_argument("--out", required=True, help="file or folder of the refined tracks")
+    command.add_argument("--set", nargs="+", type=setting, default=[], metavar="NAME=VALUE", help="as max_gap=20")
+
+
+def run_refine(options: argparse.Namespace) -> int:
+    from .refine_files import refine_results
+
+    for path, (before, after) in refine_results(
+        options.tracks, options.out, options.method, **dict(options.set)
+    ).items():
+        console.print(f"wrote {path}: {before} rows, now {after}", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -361,6 +413,7 @@ COMMANDS: dict[str, tuple[Callable[[argparse.ArgumentParser], None], Command, st
     "test": (add_test, run_test, "Run a model over a data set and score it."),
     "train": (add_train, run_train, "Train a model."),
     "evaluate": (add_evaluate, run_evaluate, "Score result files against ground truth."),
+    "refine": (add_refine, run_refine, "Fill the gaps of tracks and smooth them, after the fact."),
     "explain": (add_explain, run_explain, "Say why tracks switch identities, by the tracker's own numbers."),
     "list": (add_list, run_list, "The models that can be loaded by name."),
 }

@@ -24,6 +24,7 @@ from .checkpoint.load import LoadReport, load_checkpoint
 from .engine.experiment import Experiment, Task
 from .layers.fast_conv import speed_up
 from .layers.fuse import fuse_conv_norm
+from .layers.inference import for_inference
 from .sequence import AUTOCAST, Precision, SequenceModel
 from .zoo import published_checkpoint
 
@@ -133,9 +134,9 @@ def load(
         device: where it runs.
         precision: of its networks at inference.
         strict: refuse a checkpoint that does not fill the model exactly.
-        fuse: fold batch norms into convolutions, and run a video detector's by Winograd's method where the CPU can
-            (`layers.fast_conv`). The tensors of a fused model are no longer those of its checkpoint; False for a
-            model that shall learn or be saved.
+        fuse: fold batch norms into convolutions, and run these as is fastest for inference (`layers.inference`; of
+            video detectors also `layers.fast_conv`). The tensors of a fused model are no longer those of its
+            checkpoint; False for a model that shall learn or be saved.
         compile: run backbones and necks through `torch.compile`; the first pictures of a size then take long.
         overrides: arguments to change, e.g. `test_scale=(512, 288)`, `score_threshold=0.05`, `radius=10`,
             or by path: `**{"model.detector.backbone.depth": 101}`.
@@ -157,7 +158,7 @@ def load(
         text = f'{name}: no checkpoint is given, its weights are untrained; checkpoint="published" takes the zoo\'s'
         warnings.warn(text, stacklevel=2)
     if fuse:
-        fuse_conv_norm(model.eval())
+        for_inference(fuse_conv_norm(model.eval()))
     prepare(model, device, precision)
     if fuse and config.task == "vid" and model.device.type == "cpu":
         speed_up(model, AUTOCAST[precision] or torch.float32)

@@ -13,16 +13,22 @@ import fiddle as fdl
 import numpy as np
 import torch
 
-from .choose import DetectorSpec, choose_detector
+from .choose import Choice, DetectorSpec, choose_detector, choose_reid, choose_two_stage
 from .data.synthetic import SyntheticVideo
 from .evaluation import MOTScores, evaluate_mot, read_tracks
+from .image.two_stage import RCNN
 from .io import ImageWriter, JsonWriter, MotWriter, Video, VideoWriter, with_detections
 from .models import get_config, list_models
 from .models import override as override_config
+from .refine_files import refine_file
 from .resume import Checkpoint, Checkpoints, Stream, read_checkpoint, replay
-from .sequence import Precision
+from .sequence import Precision, SequenceModel
 from .structures import Frame, Instances
-from .video.tracking import TrackByDetection, Tracker
+from .video.deep_sort import DeepSORT, EagerDeepSORT
+from .video.reid import ReID
+from .video.track_region import Region
+from .video.tracking import PerClass, TrackByDetection, Tracker
+from .video.tracktor_model import Tracktor
 from .visualize import Trails, Window, draw
 
 Progress = Callable[[int, "int | None"], None]  # frames done, frames in all
@@ -70,10 +76,15 @@ def track(
     *,
     detector: DetectorSpec | None = None,
     tracker: str | Tracker = "sort",
+    reid: str | None = None,
+    reid_checkpoint: str | Path | None = None,
     checkpoint: str | Path | None = None,
     device: str | torch.device = "cpu",
     precision: Precision = "fp32",
     classes: Sequence[str] | None = None,
+    per_class: bool = False,
+    region: Sequence[tuple[float, float]] | None = None,
+    refinement: str | None = None,
     ground_truth: str | Path | np.ndarray | None = None,
     ground_truth_scale: float = 1.0,
     detector_options: dict[str, Any] | None = None,
@@ -94,8 +105,14 @@ def track(
         detector: see `choose_detector`; by default "auto", "motion" for the synthetic clip, and the
             detections that come with the frames where they do.
         tracker: the name of a tracker's config ("sort", "bytetrack", "ocsort", ...), or a tracker.
+        reid: an appearance network for the tracker, see `choose_reid`; by default "auto" for DeepSORT, none for others.
+        reid_checkpoint: of that network.
         checkpoint, device, precision: of the detector.
         classes: track only these.
+        per_class: never take objects of two classes for one.
+        region: corners of a polygon in pixels; only detections whose centre is inside are tracked.
+        refinement: "linear", "gaussian" or "kalman" fills gaps or smooths when all is tracked, see `refine_file`; the
+            raw tracks stay in `tracks_raw.txt`, video and json show them.
         ground_truth: a file of MOTChallenge rows (or such an array) to score the tracks with.
         ground_truth_scale: factor of its boxes, for a video of another size than the annotated one.
         detector_options, tracker_options: arguments to change, as `vidperc.load` takes them.
@@ -122,22 +139,34 @@ def track(
     video = Video(source)
     if resume and video.is_live:
         raise ValueError(f"{video.name} is live: a run on it cannot be resumed")
-    choice = choose_detector(
-        detector or "auto", checkpoint=checkpoint, device=device, precision=precision, **(detector_options or {})
-    )
+    if regresses(tracker) and detector in (None, "auto", "motion"):
+        choice = choose_two_stage(checkpoint, device, precision)
+    else:
+        choice = choose_detector(
+            detector or "auto", checkpoint=checkpoint, device=device, precision=precision, **(detector_options or {})
+        )
     if choice.detections is not None:
         video = with_detections(video, choice.detections)
-    labels = _labels(classes, choice.classes)
-    model = TrackByDetection(choice.detector, make_tracker(tracker, **(tracker_options or {})), labels=labels).eval()
+    appearance = None
+    if reid is not None or needs_reid(tracker):
+        appearance, why = choose_reid(reid or "auto", checkpoint=reid_checkpoint, device=device)
+        choice.reason += f"\n{why}"
+    model = tracking_model(
+        tracker, choice, appearance, _labels(classes, choice.classes), per_class, region, tracker_options or {}
+    )
     model.precision = precision
     result = TrackResult(out, choice.reason)
     settings = {
         "video": video.name,
         "detector": choice.reason,
         "tracker": tracker if isinstance(tracker, str) else type(tracker).__name__,
-        "classes": str(classes),
+        "classes": f"{classes} {per_class} {region}",
         "options": f"{detector_options or {}} {tracker_options or {}}",
     }
+    raw = result.text.with_name("tracks_raw.txt")
+    if resume and raw.is_file():  # that run got as far as its refinement
+        raw.replace(result.text)
+    raw.unlink(missing_ok=True)
     begun = read_checkpoint(result.checkpoint, settings) if resume else None
     if begun is None:
         result.checkpoint.unlink(missing_ok=True)  # that of another run would not fit the rows of this one
@@ -155,6 +184,9 @@ def track(
             _run(stream, video, sinks, result, max_frames, progress)
         except KeyboardInterrupt:
             result.interrupted = True
+    if refinement is not None and result.frames:
+        result.text.replace(raw)
+        refine_file(raw, result.text, refinement)
     if ground_truth is not None and result.frames:
         result.scores = score(ground_truth, result, ground_truth_scale)
     return result
@@ -332,6 +364,62 @@ def _open_pictures(
             raise KeyboardInterrupt
 
     return [pictures] if writers or window else []
+
+
+def tracking_model(
+    tracker: str | Tracker,
+    choice: Choice,
+    reid: ReID | None,
+    labels: Sequence[int] | None,
+    per_class: bool,
+    region: Sequence[tuple[float, float]] | None,
+    options: dict[str, Any],
+) -> SequenceModel:
+    """The detector with the tracker, whichever way they go together.
+
+    Raises:
+        TypeError: Tracktor with a detector of one stage.
+        ValueError: a region or classes kept apart, which Tracktor does not take.
+    """
+    if not regresses(tracker):
+        built = make_tracker(tracker, **options)
+        return TrackByDetection(
+            choice.detector,
+            PerClass(built) if per_class else built,
+            reid=reid,
+            labels=labels,
+            region=None if region is None else Region(region),
+        ).eval()
+    if per_class or region is not None:
+        raise ValueError(f"'{tracker}' keeps classes apart by itself and takes no region")
+    if not isinstance(choice.detector, RCNN):
+        raise TypeError(
+            f"'{tracker}' moves boxes by a second stage, and {type(choice.detector).__name__} has none: give "
+            "a two-stage model, as --detector faster_rcnn_r50_fpn_1x_coco --checkpoint FILE"
+        )
+    config = get_config(str(tracker)).model
+    for key, value in options.items():
+        override_config(config.tracker, key, value)
+    camera = None if config.camera is None else fdl.build(config.camera)
+    return Tracktor(
+        detector=choice.detector, tracker=fdl.build(config.tracker), reid=reid, camera=camera, labels=labels
+    ).eval()
+
+
+def regresses(tracker: str | Tracker) -> bool:
+    """Whether a tracker by name is Tracktor, which needs the detector in the middle of an update."""
+    if isinstance(tracker, Tracker):
+        return False
+    kind = fdl.get_callable(get_config(tracker).model)
+    return isinstance(kind, type) and issubclass(kind, Tracktor)
+
+
+def needs_reid(tracker: str | Tracker) -> bool:
+    """Whether a tracker does not work without embeddings."""
+    if isinstance(tracker, Tracker):
+        return isinstance(tracker, DeepSORT | EagerDeepSORT)
+    config = get_config(tracker).model
+    return hasattr(config, "tracker") and fdl.get_callable(config.tracker) in (DeepSORT, EagerDeepSORT)
 
 
 def make_tracker(tracker: str | Tracker, **options: Any) -> Tracker:

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import fiddle as fdl
 import torch
 from rich.table import Table
 
-from .engine.detection import find_coco, predict_records, process_records, score_records
-from .engine.mot import MOTRecord, find_sequences, run_sequences, score_sequences, synthetic_sequences
-from .engine.video_detection import find_vid, write_coco_results
+from .engine.detection import predict_records, process_records, read_frames, score_records
+from .engine.experiment import TestData
+from .engine.image_sets import ImageSet, find_images
+from .engine.mot import MOTRecord, find_sequences, half_sequence, run_sequences, score_sequences, synthetic_sequences
+from .engine.processes import Processes, processes
+from .engine.video_detection import find_vid
+from .engine.video_detection import write_coco_results as write_video_results
+from .evaluation.coco import Backend
 from .evaluation.vid import VIDEvaluator
+from .export.detections import coco_rows, scalabel_frames, write_coco_results, write_scalabel
 from .export.motchallenge import write_submission
+from .image.two_stage import RPN
 from .models import get_config, load
-from .sequence import Precision
+from .refine_files import refine_file
+from .sequence import Precision, SequenceModel
 from .structures import VideoRecord
 from .video.motion import MotionDetector
 from .video.tracking import GivenDetections
 
 Progress = Callable[[str, int, "int | None"], None]
+ResultFormat = Literal["coco", "scalabel"]
 DEFAULTS = {"mot": "sort", "det": "tiny_det", "vid": "tiny_vid"}
 
 
@@ -45,7 +54,11 @@ def test(
     sequences: Sequence[str] | None = None,
     out: str | Path = "out/test",
     resume: bool = False,
+    half: str | None = None,
+    refinement: str | None = None,
     format_only: bool = False,
+    result_format: ResultFormat | None = None,
+    coco: Backend = "pycocotools",
     checkpoint: str | Path | None = None,
     device: str | torch.device = "cpu",
     precision: Precision = "fp32",
@@ -54,6 +67,9 @@ def test(
 ) -> Outcome:
     """Run a model over a data set, write its results, and score them.
 
+    Of several processes that `torchrun` started each runs whole videos or images of its own; the first one
+    scores them all, the others give an empty outcome.
+
     Args:
         name: of the model; by default the task's own.
         task: of the model; needed where there is no name.
@@ -61,7 +77,11 @@ def test(
         sequences: names of the sequences or videos to run; all by default.
         out: results go there, one file per sequence as soon as it is finished, and `scores.json`.
         resume: leave out sequences whose results are there already.
+        half: "train" or "val", for tracking: only the first or the second half of every sequence, renumbered.
+        refinement: "linear", "gaussian" or "kalman", for tracking: refine the results, in `out/refined`.
         format_only: write results and the submission, no scores.
+        result_format: of image detectors' result files; by default that of the data set.
+        coco: what counts COCO's scores of image detectors; "faster" needs faster-coco-eval.
         checkpoint, device, precision, overrides: as for `vidperc.load`.
 
     Raises:
@@ -76,9 +96,17 @@ def test(
         raise ValueError(f"'{name}' is a model for task {of}, not {task}")
     if of not in RUNNERS:
         raise ValueError(f"'{name}': testing of task {of} is not there yet; tasks: {', '.join(RUNNERS)}")
-    model_options = {"checkpoint": checkpoint, "device": device, "precision": precision, **overrides}
-    run = Run(name, data_root, sequences, Path(out), resume, format_only, model_options, progress)
-    return RUNNERS[of](run)
+    if of != "mot" and (half or refinement):
+        raise ValueError(f"'{name}' does not track: halves and refinement are for sequences of tracks")
+    with processes() as world:
+        model_options = {
+            "checkpoint": checkpoint, "device": world.device(device), "precision": precision, **overrides
+        }  # fmt: skip
+        run = Run(
+            name, data_root, sequences, Path(out), resume, format_only, model_options,
+            progress if world.rank == 0 else None, world, result_format, coco, half, refinement,
+        )  # fmt: skip
+        return RUNNERS[of](run)
 
 
 @dataclass
@@ -93,6 +121,11 @@ class Run:
     format_only: bool
     model_options: dict[str, Any]
     progress: Progress | None
+    world: Processes
+    result_format: ResultFormat | None
+    coco: Backend
+    half: str | None = None
+    refinement: str | None = None
 
 
 def test_mot(run: Run) -> Outcome:
@@ -105,7 +138,19 @@ def test_mot(run: Run) -> Outcome:
             model.detector = fdl.build(fdl.Config(MotionDetector))
     else:
         records = find_sequences(run.data_root, run.sequences)
-    files = run_sequences(model, records, run.out, resume=run.resume, progress=run.progress)
+    if run.half is not None:
+        records = [half_sequence(record, run.half) for record in records]
+    files = {record.name: run.out / f"{record.name}.txt" for record in records}
+    share = run.world.share(records, [len(record.video) for record in records])
+    run_sequences(model, share, run.out, resume=run.resume, progress=run.progress)
+    run.world.wait()
+    if run.world.rank:
+        return Outcome()
+    if run.refinement is not None:
+        (run.out / "refined").mkdir(exist_ok=True)
+        raw, files = files, {name: run.out / "refined" / path.name for name, path in files.items()}
+        for name, path in files.items():
+            refine_file(raw[name], path, run.refinement)
     written = list(files.values())
     lengths = {record.name: len(record.video) for record in records}
     if run.format_only:
@@ -117,25 +162,74 @@ def test_mot(run: Run) -> Outcome:
 
 
 def test_detection(run: Run) -> Outcome:
-    """Detectors on a data set in COCO's layout, or on the config's own (synthetic) test videos."""
+    """Detectors on images in COCO's, BDD100K's or PASCAL VOC's layout, or on the config's own (synthetic) test videos.
+
+    Writes the predictions and, of a data set on disk, its result files.
+    """
     config = get_config(run.name)
     if run.data_root is None and config.test_data is None:
-        raise ValueError(f"'{run.name}' has no test data of its own: give --data-root, in COCO's layout")
-    data = fdl.build(config.test_data) if run.data_root is None else find_coco(run.data_root, config.classes)
-    if run.sequences is not None:
-        data.records = [record for record in data.records if record.name in run.sequences]
-    files = predict_records(
-        load(run.name, **run.model_options), data, run.out, resume=run.resume, progress=run.progress
-    )
+        raise ValueError(f"'{run.name}' has no test data of its own: give --data-root with images in COCO's layout")
+    model = load(run.name, **run.model_options)
+    if run.data_root is not None:
+        return test_images(run, model, config.classes)
+    data = fdl.build(config.test_data)
+    data.records = chosen_records(data.records, run.sequences)
+    files = predict_records(model, data, run.out, resume=run.resume, progress=run.progress, world=run.world)
+    if run.world.rank:
+        return Outcome()
     if run.format_only:
-        return Outcome(written=list(files.values()))
-    scores = score_records(data, files)
+        return Outcome(written=written_predictions(run, files))
+    return scored(run, score_records(data, files), written_predictions(run, files))
+
+
+def test_images(run: Run, model: SequenceModel, classes: Sequence[str]) -> Outcome:
+    """A detector on images with truth on disk. Region proposals are scored by their recall, whatever the class."""
+    proposals = isinstance(model, RPN)
+    images = find_images(run.data_root or ".", None if proposals else classes).only(run.sequences)
+    data = TestData(images.records, lambda: images.evaluator, "")  # type: ignore[arg-type, return-value]
+    files = predict_records(model, data, run.out, resume=run.resume, progress=run.progress, world=run.world)
+    if run.world.rank:
+        return Outcome()
+    frames = {record.name: read_frames(files[record.name]) for record in images.records}
+    rows = [
+        row
+        for name, found in frames.items()
+        for number, frame in zip(images.ids[name], found, strict=True)
+        for row in coco_rows(number, frame, images.category_ids())  # type: ignore[arg-type]
+    ]
+    written = [*written_predictions(run, files), *write_results(run, images, frames, rows)]
+    if run.format_only:
+        return Outcome(written=written)
+    if images.evaluator is not None:
+        return scored(run, process_records(data, files).evaluate(), written)
+    return scored(run, images.score_rows(rows, proposals=proposals, backend=run.coco), written)
+
+
+def write_results(run: Run, images: ImageSet, frames: Mapping[str, Sequence[Any]], rows: list[dict]) -> list[Path]:
+    """The result files in the format asked for, by default the data set's own."""
+    if (run.result_format or ("scalabel" if images.layout == "bdd100k" else "coco")) == "coco":
+        return write_coco_results(run.out, rows)
+    out = []
+    for record in images.records:
+        names = [Path(path).name for path in record.frames or ()]
+        video = record.name if len(names) > 1 else None
+        out += scalabel_frames(zip(names, frames[record.name]), images.classes, video)
+    return write_scalabel(run.out, out)
+
+
+def written_predictions(run: Run, files: dict[str, Path]) -> list[Path]:
+    """The files of predictions, or their folder where they are many."""
+    return list(files.values()) if len(files) < 5 else [run.out / "predictions"]
+
+
+def scored(run: Run, scores: dict[str, float], written: list[Path]) -> Outcome:
+    """The scores as a table and as `scores.json`, after what else was written."""
     path = run.out / "scores.json"
     path.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
     table = Table("score", "value")
     for name, value in scores.items():
         table.add_row(name, f"{value:.4f}")
-    return Outcome(scores, table, [*files.values(), path] if len(files) < 5 else [run.out / "predictions", path])
+    return Outcome(scores, table, [*written, path])
 
 
 def test_video_detection(run: Run) -> Outcome:
@@ -153,8 +247,10 @@ def test_video_detection(run: Run) -> Outcome:
         raise ValueError(f"'{run.name}' has no test data of its own: give --data-root, with ImageNet VID or CocoVID")
     data.records = chosen_records(data.records, run.sequences)
     model = load(run.name, **run.model_options)
-    files = predict_records(model, data, run.out, resume=run.resume, progress=run.progress)
-    results = write_coco_results(run.out / "results.json", files, config.classes)
+    files = predict_records(model, data, run.out, resume=run.resume, progress=run.progress, world=run.world)
+    if run.world.rank:
+        return Outcome()
+    results = write_video_results(run.out / "results.json", files, config.classes)
     if run.format_only:
         return Outcome(written=[run.out / "predictions", results])
     evaluator = process_records(data, files)

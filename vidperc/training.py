@@ -15,11 +15,13 @@ import torch
 from fiddle.codegen import codegen
 from fiddle.experimental import serialization
 
-from .checkpoint.load import load_checkpoint
+from .checkpoint.load import begin_with
 from .models import get_config, list_models, override
 
 if TYPE_CHECKING:
     from .engine.train import RunOptions, TrainResult
+
+SHIPPED = Path(__file__).parent / "zoo" / "checkpoints"
 
 
 def default_name(task: str) -> str:
@@ -51,8 +53,9 @@ def train(
         task: needed where there is no name.
         out: `out/train/NAME` by default.
         options: seed, workers, devices, resume ... (`RunOptions`).
-        checkpoint: weights to begin with; what does not fit by name and shape is left as it is, and told. They take
-            the place of the config's `initial` weights, of its parts.
+        checkpoint: weights to begin with, by default those that the config names; a detector's go to the detector of
+            its video model. What does not fit by name and shape is left as it is, and told. They take the place of
+            the config's `initial` weights, of its parts.
         overrides: arguments to change, by path (`**{"schedule.optimizer.lr": 0.01}`) or by name.
 
     Raises:
@@ -76,8 +79,10 @@ def train(
     save_config(config, folder, name, overrides)
     torch.manual_seed(options.seed)
     experiment = fdl.build(config)
+    if checkpoint is None and config.begins_with is not None:
+        checkpoint = SHIPPED / config.begins_with
     if checkpoint is not None:
-        report = load_checkpoint(experiment.model, checkpoint, config.published_keys, strict=False)
+        report = begin_with(experiment.model, checkpoint, config.published_keys)
         print(report, file=sys.stderr)
     elif experiment.initial is not None and not options.resume:
         for report in experiment.initial.load(experiment.model):

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from vidperc.data.datasets import ClipDataset
 from vidperc.data.identities import IdentityClips, find_identities, records_of, split_identities
-from vidperc.data.readers.motchallenge import half_split, read_mot_sequences
-from vidperc.data.transforms import Flip, PhotometricDistortion, RandomCrop, Resize
+from vidperc.data.readers.motchallenge import half_split, read_crowdhuman, read_mot_sequences
+from vidperc.data.transforms import Flip, MixUp, Mosaic, PhotometricDistortion, RandomCrop, Resize
 from vidperc.engine.experiment import TestData, TrainData
 from vidperc.evaluation.coco import COCOEvaluator
 from vidperc.evaluation.reid import RetrievalEvaluator, embed_truth
@@ -39,6 +40,35 @@ def mot_detection_training(root: str, names: Sequence[str] | None = None, half: 
 def mot_detection_scoring(root: str, names: Sequence[str] | None = None, half: int | None = None) -> TestData:
     """Box AP of pedestrians in all frames."""
     return TestData(mot_records(root, names, half), partial(COCOEvaluator, mot_classes()), "AP50")
+
+
+def people_training(
+    root: str,
+    names: Sequence[str] | None = None,
+    half: int | None = None,
+    crowdhuman: str | None = "data/CrowdHuman",
+    side: tuple[int, int] = (1440, 800),
+) -> TrainData:
+    """Pedestrians of MOTChallenge and people of CrowdHuman, in mosaics mixed with another picture (YOLOX).
+
+    Args:
+        root, names, half: as `mot_records`.
+        crowdhuman: folder with `annotation_train.odgt` and `Images`; None leaves it out.
+        side: (longer, shorter) side that pictures are fitted in.
+    """
+    records = mot_records(root, names, half)
+    if crowdhuman is not None:
+        folder = Path(crowdhuman)
+        records += read_crowdhuman(folder / "annotation_train.odgt", folder / "Images")
+    size = (side[1], side[0])
+    transforms = [Mosaic(size), MixUp(), PhotometricDistortion(), Flip(), Resize(_between(side, 0.7, 1.3))]
+    return TrainData(ClipDataset(records, transforms=transforms))
+
+
+def _between(side: tuple[int, int], low: float, high: float) -> list[tuple[int, int]]:
+    """Scales of the same shape, 32 pixels of the longer side apart."""
+    longer, shorter = side
+    return [(side, round(side * shorter / longer)) for side in range(round(low * longer), round(high * longer) + 1, 32)]
 
 
 def reid_training(root: str, names: Sequence[str] | None = None, share: float = 0.8) -> TrainData:

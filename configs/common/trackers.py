@@ -9,6 +9,7 @@ from vidperc.image.backbones import ResNet
 from vidperc.image.crops import NetworkCrops, PixelCrops
 from vidperc.video.public_detector import PublicDetector
 from vidperc.video.reid import ReID, ReIDHead
+from vidperc.video.track_region import Shapes
 from vidperc.video.tracking import GivenDetections, TrackByDetection
 
 
@@ -16,6 +17,11 @@ def tracking_given_detections(tracker: fdl.Config, classes: tuple[str, ...] = ("
     """An experiment of `tracker` on `frame.detections`."""
     model = fdl.Config(TrackByDetection, detector=fdl.Config(GivenDetections), tracker=tracker)
     return fdl.Config(Experiment, task="mot", model=model, classes=classes)
+
+
+def people_shapes() -> fdl.Config:
+    """ByteTrack's: boxes of more than 100 pixels, not wider than 1.6 times their height."""
+    return fdl.Config(Shapes, min_area=100.0, max_aspect=1.6)
 
 
 def published_tracking(detection: fdl.Config, tracker: fdl.Config) -> fdl.Config:

@@ -9,6 +9,7 @@ from vidperc.image.heads.rpn import ProposalSelector
 from vidperc.image.losses.boxes import bounded_iou_loss, giou_loss, iou_loss
 from vidperc.image.regression import BoxRegression, Loss
 from vidperc.image.roi_heads.box_head import PooledBoxHead
+from vidperc.image.roi_heads.deform_pool import DeformRoIExtractor, DeformRoIPool, ModulatedDeformRoIPool
 from vidperc.image.roi_heads.extractor import RoIExtractor
 
 from ..common.backbones import with_caffe, with_dconv, with_depth, with_mdconv, with_resnext, with_scratch
@@ -172,6 +173,21 @@ def faster_rcnn_r50_fpn_mdconv_c3_c5_1x_coco() -> fdl.Config:
 
 def faster_rcnn_r50_fpn_mdconv_c3_c5_group4_1x_coco() -> fdl.Config:
     return with_mdconv(experiment(faster_rcnn()), deform_groups=4)
+
+
+def faster_rcnn_r50_fpn_dpool_1x_coco() -> fdl.Config:
+    return _with_pooling(DeformRoIPool)
+
+
+def faster_rcnn_r50_fpn_mdpool_1x_coco() -> fdl.Config:
+    return _with_pooling(ModulatedDeformRoIPool)
+
+
+def _with_pooling(pool: type[DeformRoIPool]) -> fdl.Config:
+    """Deformable RoI pooling, of each level its own."""
+    config = experiment(faster_rcnn())
+    config.model.roi_head.extractor = fdl.Config(DeformRoIExtractor, roi_layers=[fdl.Config(pool) for _ in range(4)])
+    return config
 
 
 def faster_rcnn_r50_fpn_1x_cityscapes() -> fdl.Config:

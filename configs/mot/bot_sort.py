@@ -4,15 +4,14 @@ import fiddle as fdl
 
 from vidperc.video.bot_sort import BoTSORT
 from vidperc.video.camera_motion import SparseFlowMotion
-from vidperc.video.track_region import Shapes
 
-from ..common.trackers import tracking_given_detections
+from ..common.trackers import people_shapes, tracking_given_detections
 
 
 def botsort_mot17() -> fdl.Config:
     tracker = fdl.Config(BoTSORT, camera=fdl.Config(SparseFlowMotion), high=0.6, low=0.1, start=0.7, match=0.8)
     config = tracking_given_detections(tracker)
-    config.model.shapes = fdl.Config(Shapes, min_area=100.0, max_aspect=1.6)
+    config.model.shapes = people_shapes()
     return config
 
 
@@ -20,4 +19,23 @@ def botsort_mot17_fixed_camera() -> fdl.Config:
     """Without compensation of camera motion: no look at the pictures."""
     config = botsort_mot17()
     config.model.tracker.camera = None
+    return config
+
+
+def botsort_mot16() -> fdl.Config:
+    """The same pictures as MOT17's."""
+    return botsort_mot17()
+
+
+def botsort_mot20() -> fdl.Config:
+    """Crowds: less is asked of a match with a confirmed track's prediction."""
+    config = botsort_mot17()
+    config.model.tracker.match = 0.7
+    return config
+
+
+def botsort_dancetrack() -> fdl.Config:
+    """Dancers lie and jump: boxes of any aspect."""
+    config = botsort_mot17()
+    config.model.shapes.max_aspect = float("inf")
     return config

@@ -1,14 +1,57 @@
-"""ByteTrack (https://arxiv.org/abs/2110.06864) on detections that are given; numbers of its MOT17 and MOT20 models."""
+"""ByteTrack (https://arxiv.org/abs/2110.06864): on given detections with the paper's numbers, and as MMTracking
+publishes it, with YOLOX."""
 
 import fiddle as fdl
 
-from vidperc.video.byte_track import ByteTrack
-from vidperc.video.track_region import Shapes
+from vidperc.video.byte_track import ByteTrack, EagerByteTrack
+from vidperc.video.overlap_byte_track import EagerOverlapByteTrack, OverlapByteTrack
 
-from ..common.trackers import tracking_given_detections
+from ..common.trackers import people_shapes, published_tracking, tracking_given_detections
+from ..det import yolox_mot
 
 
 def bytetrack_mot17() -> fdl.Config:
     config = tracking_given_detections(fdl.Config(ByteTrack, high=0.6, low=0.1, start=0.7, match=0.9, max_age=30))
-    config.model.shapes = fdl.Config(Shapes, min_area=100.0, max_aspect=1.6)
+    config.model.shapes = people_shapes()
     return config
+
+
+def bytetrack_mot16() -> fdl.Config:
+    """The same pictures as MOT17's."""
+    return bytetrack_mot17()
+
+
+def bytetrack_mot20() -> fdl.Config:
+    """Crowds: overlaps are not weighted by scores, and more overlap is asked for."""
+    tracker = fdl.Config(OverlapByteTrack, high=0.6, low=0.1, start=0.7, match=0.7, max_age=30)
+    config = tracking_given_detections(tracker)
+    config.model.shapes = people_shapes()
+    return config
+
+
+def bytetrack_dancetrack() -> fdl.Config:
+    """Dancers lie and jump: boxes of any aspect."""
+    config = bytetrack_mot17()
+    config.model.shapes.max_aspect = float("inf")
+    return config
+
+
+def bytetrack_yolox_x_crowdhuman_mot17_private_half() -> fdl.Config:
+    """Half of MOT17 and CrowdHuman learn, the other half is tracked."""
+    return published_tracking(yolox_mot.yolox_x_crowdhuman_mot17_half(), _eager())
+
+
+def bytetrack_yolox_x_crowdhuman_mot17_private() -> fdl.Config:
+    return published_tracking(yolox_mot.yolox_x_crowdhuman_mot17(), _eager())
+
+
+def bytetrack_yolox_x_crowdhuman_mot20_private() -> fdl.Config:
+    tracker = fdl.Config(EagerOverlapByteTrack, match=0.7, high=0.6, low=0.1, start=0.7, confirm=3, max_age=29)
+    return published_tracking(yolox_mot.yolox_x_crowdhuman_mot20(), tracker)
+
+
+def _eager() -> fdl.Config:
+    return fdl.Config(
+        EagerByteTrack, high=0.6, low=0.1, start=0.7, match=0.9, match_low=0.5, match_tentative=0.7, confirm=3,
+        max_age=29,
+    )  # fmt: skip

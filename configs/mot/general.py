@@ -1,8 +1,8 @@
 """Trackers with settings for any video and any detector, as `vidperc.track` takes them by name.
 
 They take detections scored above 0.5 as certain, where the numbers tuned on MOT17 ask for 0.6 of a detector trained
-for it. DeepSORT and Tracktor are not among them: the one needs a trained appearance network, the other a two-stage
-detector; both are there with MMTracking's networks, in `deep_sort.py` and `tracktor.py`.
+for it. As models of their own (`vidperc.load`) DeepSORT and Tracktor have the tiny networks that ship with the package;
+with MMTracking's they are in `deep_sort.py` and `tracktor.py`.
 """
 
 import fiddle as fdl
@@ -10,10 +10,16 @@ import fiddle as fdl
 from vidperc.engine.experiment import Experiment
 from vidperc.video.bot_sort import BoTSORT
 from vidperc.video.byte_track import ByteTrack
-from vidperc.video.camera_motion import SparseFlowMotion
+from vidperc.video.camera_motion import ECCMotion, SparseFlowMotion
+from vidperc.video.deep_sort import DeepSORT
 from vidperc.video.oc_sort import OCSORT
 from vidperc.video.sort import SORT
 from vidperc.video.tracking import GivenDetections, TrackByDetection
+from vidperc.video.tracktor import TracktorTracker
+from vidperc.video.tracktor_model import Tracktor
+
+from ..det.tiny import tiny_det
+from .reid import tiny_reid
 
 
 def _any_detector(tracker: fdl.Config) -> fdl.Config:
@@ -43,4 +49,28 @@ def botsort() -> fdl.Config:
     """BoT-SORT with compensation of camera motion, which looks at the pictures."""
     return _any_detector(
         fdl.Config(BoTSORT, camera=fdl.Config(SparseFlowMotion), high=0.5, low=0.1, start=0.6, match=0.8, max_age=30)
+    )
+
+
+def deepsort() -> fdl.Config:
+    """DeepSORT, which bridges long gaps by appearance."""
+    config = _any_detector(fdl.Config(DeepSORT, max_distance=0.2, budget=100, confirm=3, max_age=30))
+    appearance = tiny_reid()
+    config.model.reid = appearance.model
+    config.shipped, config.published_keys = appearance.shipped, ((r"^(?!reid\.)", "reid."),)
+    return config
+
+
+def tracktor() -> fdl.Config:
+    """Tracktor without appearance, moved along with the camera."""
+    detection = tiny_det()
+    tracker = fdl.Config(TracktorTracker, score_threshold=0.5, regression_threshold=0.5, max_age=9)
+    model = fdl.Config(Tracktor, detector=detection.model, tracker=tracker, camera=fdl.Config(ECCMotion))
+    return fdl.Config(
+        Experiment,
+        task="mot",
+        model=model,
+        classes=detection.classes,
+        shipped=detection.shipped,
+        published_keys=((r"^(?!detector\.)", "detector."),),
     )

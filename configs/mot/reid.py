@@ -9,8 +9,9 @@ from vidperc.engine.experiment import Experiment, TestData, TrainData
 from vidperc.engine.optim import SGD
 from vidperc.engine.schedule import Schedule
 from vidperc.evaluation.reid import RetrievalEvaluator, embed_truth
+from vidperc.image.backbones import ResNet
 from vidperc.image.crops import PixelCrops
-from vidperc.video.reid import ReID, ReIDHead
+from vidperc.video.reid import PooledFeatures, ReID, ReIDHead
 
 from ..common.models import common_keys
 from ..common.mot_data import reid_scoring, reid_training
@@ -41,12 +42,35 @@ def resnet50_b32x8_MOT15() -> fdl.Config:
     return _reid(368, "data/MOT15/train")
 
 
+def resnet50_b32x8_MOT16() -> fdl.Config:
+    return _reid(371, "data/MOT16/train")
+
+
 def resnet50_b32x8_MOT17() -> fdl.Config:
     return _reid(380, "data/MOT17/train", ("FRCNN",))
 
 
 def resnet50_b32x8_MOT20() -> fdl.Config:
     return _reid(1701, "data/MOT20/train")
+
+
+def reid_imagenet_resnet18() -> fdl.Config:
+    """The pooled features of an ImageNet classifier; `vidperc.track(reid=...)` fills it with torchvision's weights."""
+    return _imagenet(18, 512)
+
+
+def reid_imagenet_resnet50() -> fdl.Config:
+    return _imagenet(50, 2048)
+
+
+def _imagenet(depth: int, size: int) -> fdl.Config:
+    model = fdl.Config(
+        ReID,
+        crops=fdl.Config(PixelCrops, (256, 128)),
+        backbone=fdl.Config(ResNet, depth=depth, out_indices=(3,), frozen_stages=-1),
+        head=fdl.Config(PooledFeatures, size),
+    )
+    return fdl.Config(Experiment, task="reid", model=model)
 
 
 def tiny_reid() -> fdl.Config:
@@ -62,6 +86,7 @@ def tiny_reid() -> fdl.Config:
         Experiment,
         task="reid",
         model=model,
+        shipped="tiny_reid.pt",
         train_data=fdl.Config(synthetic_crops, TINY_VIDEOS, TINY_IDENTITIES),
         validation_data=_retrieval("val", 8),
         test_data=_retrieval("test", 16),

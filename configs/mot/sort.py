@@ -20,6 +20,18 @@ def sort_mot17() -> fdl.Config:
     return config
 
 
+def sort_mot16() -> fdl.Config:
+    return sort_mot17()
+
+
+def sort_mot20() -> fdl.Config:
+    return sort_mot17()
+
+
+def sort_dancetrack() -> fdl.Config:
+    return sort_mot17()
+
+
 def sort_faster_rcnn_fpn_4e_mot17_private_half() -> fdl.Config:
     tracker = fdl.Config(EagerSORT, score_threshold=0.5, iou_threshold=0.5)
     return published_tracking(faster_rcnn_mot.faster_rcnn_r50_fpn_4e_mot17_half(), tracker)

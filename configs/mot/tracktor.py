@@ -61,6 +61,11 @@ def tracktor_faster_rcnn_r50_fpn_4e_mot17_public_half() -> fdl.Config:
     return _public(tracktor_faster_rcnn_r50_fpn_4e_mot17_private_half())
 
 
+def tracktor_faster_rcnn_r50_fpn_4e_mot17_public_half_search() -> fdl.Config:
+    """The published search for thresholds; `tools/tune.py` searches those of trackers on given detections."""
+    return tracktor_faster_rcnn_r50_fpn_4e_mot17_public_half()
+
+
 def tracktor_faster_rcnn_r50_fpn_4e_mot17_private() -> fdl.Config:
     return _private(faster_rcnn_mot.faster_rcnn_r50_fpn_4e_mot17())
 

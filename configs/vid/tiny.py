@@ -6,7 +6,8 @@ import fiddle as fdl
 
 from vidperc.data.frame_samplers import KeyAndReferences, SpreadReferences
 from vidperc.data.synthetic import CLASSES
-from vidperc.engine.experiment import Experiment
+from vidperc.data.synthetic.flow import SyntheticFlow
+from vidperc.engine.experiment import Experiment, TrainData
 from vidperc.evaluation.vid import VIDEvaluator
 from vidperc.image.heads.rpn import ProposalSelector
 from vidperc.image.necks.channel_mapper import ChannelMapper
@@ -15,7 +16,9 @@ from vidperc.video.aggregation import Aggregator
 from vidperc.video.dff import DFF
 from vidperc.video.fgfa import FGFA
 from vidperc.video.flow import FlowNetS
-from vidperc.video.selsa import SELSA, SELSABoxHead
+from vidperc.video.flow_training import FlowDFF
+from vidperc.video.mutual_selsa import MutualSELSA
+from vidperc.video.selsa import SELSABoxHead
 
 from ..common.synthetic import synthetic_scoring, synthetic_training, tiny_preprocessor, tiny_resnet, tiny_schedule
 from ..common.two_stage import faster_rcnn_dc5, rpn_head
@@ -24,33 +27,53 @@ from ..common.two_stage import faster_rcnn_dc5, rpn_head
 def tiny_vid() -> fdl.Config:
     """SELSA over a Faster R-CNN on one map of stride 8, references from all of the video."""
     detector = _tiny_dc8()
-    detector.roi_head.box_head = fdl.Config(SELSABoxHead, 64, heads=4, classes=len(CLASSES), fcs=2, hidden=128)
-    config = _experiment(fdl.Config(SELSA, detector=detector, references=10))
-    config.train_data.dataset.sampler = fdl.Config(SpreadReferences, 3)
-    config.schedule.batch_size = 4
+    detector.roi_head.box_head = fdl.Config(
+        SELSABoxHead, 64, heads=4, classes=len(CLASSES), fcs=2, hidden=128, roi_size=5
+    )
+    config = _experiment(fdl.Config(MutualSELSA, detector=detector, references=10))
+    config.train_data.dataset.sampler = fdl.Config(SpreadReferences, 2)
+    config.schedule = tiny_schedule(600, batch_size=3, evaluate_every=300)  # of three frames, all of which learn
+    return config
+
+
+def tiny_dff_flow() -> fdl.Config:
+    """DFF's flow network alone, from the true flow; begins with the weights of `tiny_vid_single_frame`."""
+    config = _experiment(fdl.Config(FlowDFF, detector=_tiny_dc8(), flow=_flow()))
+    sampler = fdl.Config(KeyAndReferences, 3, reach=9, sides="any")
+    config.train_data = fdl.Config(TrainData, fdl.Config(SyntheticFlow, sampler))
+    config.schedule = tiny_schedule(600, batch_size=4)  # of four frames, twelve pairs
     return config
 
 
 def tiny_dff() -> fdl.Config:
-    """DFF over the same detector, every tenth frame a key frame."""
-    config = _experiment(fdl.Config(DFF, detector=_tiny_dc8(), flow=fdl.Config(FlowNetS, width=16), key_interval=10))
+    """DFF, every tenth frame a key frame; begins with the weights of `tiny_dff_flow`."""
+    config = _experiment(fdl.Config(DFF, detector=_tiny_dc8(), flow=_flow(), key_interval=10))
     config.train_data.dataset.sampler = fdl.Config(KeyAndReferences, 1, reach=9, sides="before")
-    return config
+    return _trained_backbone(config, tiny_schedule(250))
 
 
 def tiny_fgfa() -> fdl.Config:
-    """FGFA over the same detector, 15 frames around each."""
+    """FGFA, 15 frames around each; begins with the weights of `tiny_dff_flow`."""
     aggregator = fdl.Config(Aggregator, channels=64, convs=1)
-    model = fdl.Config(FGFA, detector=_tiny_dc8(), flow=fdl.Config(FlowNetS, width=16), aggregator=aggregator, radius=7)
-    config = _experiment(model)
-    config.train_data.dataset.sampler = fdl.Config(KeyAndReferences, 2, reach=9, sides="both")
-    config.schedule.batch_size = 4
-    return config
+    config = _experiment(fdl.Config(FGFA, detector=_tiny_dc8(), flow=_flow(), aggregator=aggregator, radius=7))
+    config.train_data.dataset.sampler = fdl.Config(KeyAndReferences, 4, reach=7, sides="both")
+    return _trained_backbone(config, tiny_schedule(250, batch_size=4))
 
 
 def tiny_vid_single_frame() -> fdl.Config:
     """The same detector frame by frame: what the video detectors have to beat."""
     return _experiment(_tiny_dc8())
+
+
+def _flow() -> fdl.Config:
+    return fdl.Config(FlowNetS, width=6)
+
+
+def _trained_backbone(config: fdl.Config, schedule: fdl.Config) -> fdl.Config:
+    """The backbone stays as it was with the detector of single frames; all the rest learns."""
+    config.model.detector.backbone.frozen_stages = 4
+    config.schedule = schedule
+    return config
 
 
 def _tiny_dc8() -> fdl.Config:
@@ -63,8 +86,8 @@ def _tiny_dc8() -> fdl.Config:
     model.rpn.select = fdl.Config(ProposalSelector, pre_nms=300, post_nms=60)
     model.rpn.select_training = fdl.Config(ProposalSelector, pre_nms=400, post_nms=120)
     model.rpn.criterion.sampler = fdl.Config(RandomSampler, 128, 0.5)
-    model.roi_head.extractor.strides = (8,)
-    model.roi_head.box_head.in_channels = 64
+    model.roi_head.extractor.strides, model.roi_head.extractor.output_size = (8,), 5
+    model.roi_head.box_head.in_channels, model.roi_head.box_head.roi_size = 64, 5
     model.roi_head.box_head.hidden = 128
     model.roi_head.sampler.sampler = fdl.Config(RandomSampler, 64, 0.25)
     model.roi_head.postprocessor.score_threshold = 0.02
@@ -77,10 +100,11 @@ def _experiment(model: fdl.Config) -> fdl.Config:
         task="vid",
         model=model,
         classes=CLASSES,
+        begins_with="tiny_det.pt",  # as the published ones with a backbone from ImageNet
         train_data=synthetic_training("vid"),
         validation_data=synthetic_scoring("vid", "val", videos=8, length=30),
         test_data=synthetic_scoring("vid", "test"),
-        schedule=tiny_schedule(1500),
+        schedule=tiny_schedule(600, batch_size=9, evaluate_every=300),
     )
     for data in (config.validation_data, config.test_data):
         data.evaluator = fdl.Partial(VIDEvaluator, classes=CLASSES)

@@ -17,6 +17,7 @@ from vidperc.data.loader import (
     repeat_factors,
     shard_videos,
 )
+from vidperc.data.packing import pack, unpack
 from vidperc.data.problems import DataError, DataWarning, Problems, clean_boxes
 from vidperc.data.synthetic import synthetic_videos
 from vidperc.data.transforms import Flip, Resize
@@ -179,12 +180,26 @@ def test_videos_are_shared_out_whole():
 
 def test_workers_change_nothing():
     data = ClipDataset(synthetic_videos("train", 2, 4, (64, 96)), transforms=[Flip()])
-    loaders = [iter(make_loader(data, TrainingBatches(len(data), 2, seed=4), workers)) for workers in (0, 2)]
+    loaders = [make_loader(data, TrainingBatches(len(data), 2, seed=4), workers) for workers in (0, 2)]
     for _ in range(3):
         own, workers = (next(loader) for loader in loaders)
         for a, b in zip(own, workers):
             assert torch.equal(a[0].image, b[0].image)
             assert torch.equal(a[0].instances.boxes, b[0].instances.boxes)
+
+
+def test_packed_values_come_back_as_they_were():
+    picture = torch.arange(24, dtype=torch.uint8).view(2, 4, 3).permute(2, 0, 1)  # (3, 2, 4), channels innermost
+    value = {
+        "name": "a", "picture": picture, "masks": torch.ones(2, 3, 3, dtype=torch.bool), "none": torch.zeros(0, 4),
+        "number": torch.tensor(7), "part": torch.arange(10)[2:8:2],
+    }  # fmt: skip
+    back = unpack(pack(value))
+    assert back["name"] == "a"
+    assert back["picture"].stride() == picture.stride()
+    for name in ("picture", "masks", "none", "number", "part"):
+        assert back[name].dtype == value[name].dtype
+        assert torch.equal(back[name], value[name])
 
 
 def test_clean_boxes_counts_by_kind():

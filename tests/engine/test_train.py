@@ -13,6 +13,7 @@ import torch
 from small import Small, experiment, gradients_of_one_step
 
 from vidperc.checkpoint import CheckpointError, load_checkpoint, read_checkpoint
+from vidperc.data.datasets import read_frame
 from vidperc.engine.log import read_log
 from vidperc.engine.train import NotFiniteError, RunOptions, micro_batch, train
 
@@ -116,12 +117,29 @@ def test_nan_stops_with_the_batch_saved(tmp_path):
     assert "boxes" in batch[0]["frames"][0]["instances"]
 
 
-@pytest.mark.parametrize("precision", ["bf16"])
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_mixed_precision(tmp_path, precision):
-    result = train(experiment(iterations=3, precision=precision), tmp_path, QUIET)
+    """The networks run in low precision; weights, and the boxes that are learnt, stay in full."""
+    described = experiment(iterations=3, precision=precision)
+    seen = []
+    described.model.register_forward_pre_hook(lambda _, clips: seen.append(clips[0][0][0].instances.boxes))
+    described.model.out.register_forward_hook(lambda _, inputs, output: seen.append(output))
+    result = train(described, tmp_path, QUIET)
     assert result.iteration == 3
+    kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
+    assert [value.dtype for value in seen[:2]] == [torch.float32, kinds[precision]]
+    truths = [
+        read_frame(record, i).instances.boxes for record in described.train_data.dataset.records for i in range(6)
+    ]
+    assert any(flipped(seen[0], truth) for truth in truths)
     assert all(value.dtype == torch.float32 for value in read_checkpoint(tmp_path / "best.pt")["state_dict"].values()
                if value.is_floating_point())  # fmt: skip
+
+
+def flipped(boxes, truth):
+    """Whether the boxes are those of the truth, or their mirror image in 64 pixels, to the last bit."""
+    mirror = torch.stack([64 - truth[:, 2], truth[:, 1], 64 - truth[:, 0], truth[:, 3]], dim=1)
+    return torch.equal(boxes, truth) or torch.equal(boxes, mirror)
 
 
 def test_workers_and_tensorboard(tmp_path):

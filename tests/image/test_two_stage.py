@@ -68,6 +68,13 @@ def shrunken_c4() -> fdl.Config:
     return model
 
 
+def shrunken_mdpool() -> fdl.Config:
+    model = shrink(configs.faster_rcnn_r50_fpn_mdpool_1x_coco().model)
+    for layer in model.roi_head.extractor.roi_layers:
+        layer.channels, layer.hidden = 16, 16
+    return model
+
+
 MODELS = {
     "rpn": lambda: shrink(build.rpn()),
     "faster": lambda: shrink(build.faster_rcnn()),
@@ -75,6 +82,7 @@ MODELS = {
     "giou": lambda: shrink(configs.faster_rcnn_r50_fpn_giou_1x_coco().model),
     "bounded_iou": lambda: shrink(configs.faster_rcnn_r50_fpn_bounded_iou_1x_coco().model),
     "c4": shrunken_c4,
+    "mdpool": shrunken_mdpool,
     "dc5": lambda: shrink(configs.faster_rcnn_r50_caffe_dc5_1x_coco().model),
     "mask": lambda: shrink(build.mask_rcnn()),
     "cascade": lambda: shrink(build.cascade_rcnn()),
@@ -131,7 +139,7 @@ def test_thirty_steps_halve_the_loss_and_reach_every_parameter(name):
     assert np.mean(losses[-3:]) < 0.5 * losses[0], losses
 
 
-@pytest.mark.parametrize("name", ["faster", "cascade_mask"])
+@pytest.mark.parametrize("name", ["faster", "cascade_mask", "mdpool"])
 def test_batches_equal_single_images(name):
     model = fdl.build(MODELS[name]()).eval()
     pictures = [np.random.default_rng(i).integers(0, 256, size, np.uint8) for i, size in enumerate([(64, 80, 3)] * 2)]
@@ -165,7 +173,7 @@ def test_no_detections(name):
         assert result.masks.shape == (0, 40, 50)
 
 
-@pytest.mark.parametrize("name", ["faster", "cascade_mask"])
+@pytest.mark.parametrize("name", ["faster", "cascade_mask", "mdpool"])
 def test_no_proposals(name):
     config = MODELS[name]()
     config.rpn.select.min_size = 1e6

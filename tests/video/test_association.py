@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from vidperc.video.association import assign, assign_most, iou_matrix, solve, unmatched
+from vidperc.video.association import (
+    SWEEP_FROM,
+    aligned_iou,
+    assign,
+    assign_most,
+    iou_matrix,
+    solve,
+    touching_pairs,
+    unmatched,
+)
 
 
 def test_iou_by_hand():
@@ -78,3 +87,19 @@ def test_solvers_agree(shape):
 
 def test_unmatched():
     assert unmatched(5, np.array([3, 0])).tolist() == [1, 2, 4]
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 120])
+def test_touching_pairs_are_those_that_overlap(count):
+    """Few boxes, and enough for the sweep, against all pairs."""
+    rng = np.random.default_rng(count)
+    a, b = (np.concatenate((low, low + rng.uniform(1, 60, low.shape)), 1) for low in rng.uniform(0, 300, (2, count, 2)))
+    b = b[: count * 3 // 4]
+    expected = iou_matrix(a, b)
+    assert (expected.size >= SWEEP_FROM) == (count == 120)
+    touching = touching_pairs(np.asfortranarray(a), b)
+    found = np.zeros(expected.shape)
+    found[touching.rows, touching.columns] = touching.overlap
+    assert np.array_equal(found, expected)
+    assert (touching.overlap > 0).all()
+    assert np.array_equal(aligned_iou(a[touching.rows], b[touching.columns]), touching.overlap)

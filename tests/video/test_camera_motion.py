@@ -96,10 +96,10 @@ def test_the_dense_filter_is_the_split_one_until_it_is_warped():
         assert np.allclose(dense.boxes(a), split.boxes(b))
         seen = boxes + rng.normal(0, 3, boxes.shape)
         a, b = dense.update(a, seen), split.update(b, seen)
-        assert np.allclose(a[:, :4, 8], b[:, 0])
-        assert np.allclose(a[:, 4:, 8], b[:, 1])
-        assert np.allclose(a[:, [0, 1, 2, 3], [0, 1, 2, 3]], b[:, 2])
-        assert np.allclose(a[:, [0, 1, 2, 3], [4, 5, 6, 7]], b[:, 3])
+        assert np.allclose(a[:, :4, 8], b[..., 0])
+        assert np.allclose(a[:, 4:, 8], b[..., 1])
+        assert np.allclose(a[:, [0, 1, 2, 3], [0, 1, 2, 3]], b[..., 2])
+        assert np.allclose(a[:, [0, 1, 2, 3], [4, 5, 6, 7]], b[..., 3])
 
 
 def test_warp_of_the_filter():

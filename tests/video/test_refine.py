@@ -43,7 +43,7 @@ def test_smoothing_is_the_textbooks(kalman):
     f = np.eye(8) + np.eye(8, k=4)
 
     def matrices(state):
-        state = state[0]
+        state = state[0].T
         p = np.block([[np.diag(state[2]), np.diag(state[3])], [np.diag(state[3]), np.diag(state[4])]])
         return np.concatenate((state[0], state[1])), p
 

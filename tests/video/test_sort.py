@@ -63,7 +63,7 @@ def test_time_steps_are_what_counts():
     for k in range(6):
         tracks = tracker.update(at(100 + 10 * k), state, dt=2.0)
     assert tracks.ids.tolist() == [1]
-    velocity = state.tracks.filter[0, 1, 0]
+    velocity = state.tracks.filter[0, 0, 1]
     assert velocity == pytest.approx(5.0, rel=0.05)
     tracker.update(at(), state, dt=3.0)
     assert len(state.tracks) == 0

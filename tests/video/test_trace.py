@@ -13,13 +13,14 @@ from vidperc.video.byte_track import ByteTrack, EagerByteTrack
 from vidperc.video.deep_sort import DeepSORT, EagerDeepSORT
 from vidperc.video.eager_oc_sort import EagerOCSORT
 from vidperc.video.oc_sort import OCSORT
+from vidperc.video.overlap_byte_track import EagerOverlapByteTrack, OverlapByteTrack
 from vidperc.video.sort import SORT, EagerSORT
 from vidperc.video.trace import Limit, Stage, Trace
 from vidperc.video.tracking import PerClass, Tracker
 
 TRACKERS = [
     SORT(), EagerSORT(), ByteTrack(), EagerByteTrack(), OCSORT(), EagerOCSORT(), BoTSORT(), DeepSORT(),
-    EagerDeepSORT(max_distance=0.5), PerClass(ByteTrack()),
+    EagerDeepSORT(max_distance=0.5), PerClass(ByteTrack()), OverlapByteTrack(), EagerOverlapByteTrack(),
 ]  # fmt: skip
 
 
@@ -85,6 +86,20 @@ def check(stage: Stage, detections: Instances) -> None:
         if len(stage.rows) == np.count_nonzero(allowed[rows, columns]):  # as many pairs: then the cheapest ones
             least = stage.cost[rows, columns][allowed[rows, columns]].sum()
             assert stage.cost[stage.rows, stage.columns].sum() <= least + 1e-9
+
+
+def test_without_weights_the_cost_is_the_overlap() -> None:
+    """Two detections of scores 0.9 and 0.7 on a track: the better overlap wins though it is the less certain one."""
+    start = Instances(boxes=torch.tensor([[0.0, 0, 40, 80]]), scores=torch.tensor([0.9]))
+    boxes = torch.tensor([[6.0, 0, 46, 80], [2.0, 0, 42, 80]])
+    later = Instances(boxes=boxes, scores=torch.tensor([0.99, 0.65]))
+    for tracker, expected in ((ByteTrack(), 0), (OverlapByteTrack(), 1)):
+        state = tracker.init_state()
+        tracker.update(start, state)
+        state.trace = Trace()
+        tracks = tracker.update(later, state)
+        assert tracks.detection_indices is not None and tracks.detection_indices.tolist() == [expected]
+        assert tracks.scores is not None and tracks.scores.tolist() == [later.scores[expected].item()]  # type: ignore[index]
 
 
 def test_limits() -> None:

@@ -3,15 +3,19 @@
 import numpy as np
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
 
 from vidperc.structures import Frame, Instances, Video
+from vidperc.video.association import iou_matrix, touching_pairs
 from vidperc.video.bot_sort import BoTSORT
 from vidperc.video.byte_track import ByteTrack, EagerByteTrack
 from vidperc.video.camera_motion import SparseFlowMotion
+from vidperc.video.compensated import Compensated
 from vidperc.video.deep_sort import DeepSORT, EagerDeepSORT
 from vidperc.video.eager_oc_sort import EagerOCSORT
-from vidperc.video.oc_sort import OCSORT
+from vidperc.video.oc_sort import OCSORT, direction_agreement
 from vidperc.video.sort import SORT, EagerSORT
+from vidperc.video.track_arrays import DetectionArrays
 from vidperc.video.track_region import Region, Shapes
 from vidperc.video.tracker_state import load_state, save_state
 from vidperc.video.tracking import GivenDetections, PerClass, TrackByDetection
@@ -28,6 +32,7 @@ TRACKERS = {
     "bot_sort": BoTSORT(),
     "bot_sort_camera": BoTSORT(camera=SparseFlowMotion(downscale=1, corners=100)),
     "per_class": PerClass(OCSORT()),
+    "sort_camera": Compensated(SORT(), SparseFlowMotion(downscale=1, corners=100)),
 }
 all_trackers = pytest.mark.parametrize("tracker", TRACKERS.values(), ids=TRACKERS.keys())
 WALKERS = 6
@@ -167,6 +172,24 @@ def test_thousands_of_detections(tracker):
     frame = detections(boxes, np.full(2000, 0.9), rng.normal(size=(2000, 4)))
     out, _ = run(tracker, [frame] * 2)
     assert len(out[-1]) > 1000 or len(tracker.alive(_)) > 1000
+
+
+@all_trackers
+def test_tracks_move_along_with_the_camera(tracker):
+    """The camera is turned by a quarter of the picture: told of it, a tracker does as if nothing had happened."""
+    frames = walk(20, misses=0.2)
+    shift = torch.tensor([300.0, -80.0]).repeat(2)
+    still, state = [], tracker.init_state()
+    for found in frames:
+        still.append(tracker.update(found, state))
+    turned, state = [], tracker.init_state()
+    for k, found in enumerate(frames):
+        if k == 12:
+            tracker.warp(state, np.array([[1.0, 0.0, 300.0], [0.0, 1.0, -80.0]]))
+        turned.append(tracker.update(found if k < 12 else found.replace(boxes=found.boxes + shift), state))
+    for a, b in zip(still[12:], turned[12:]):
+        assert a.ids.tolist() == b.ids.tolist()
+        assert torch.allclose(a.boxes + shift, b.boxes, atol=1e-2)
 
 
 @all_trackers
@@ -347,7 +370,7 @@ def test_time_of_frames():
     state = timed.init_state()
     for frame in frames:
         timed.step(frame, state)
-    assert state.tracker.tracks.filter[0, 1, 0] == pytest.approx(10.0, rel=0.02)
+    assert state.tracker.tracks.filter[0, 0, 1] == pytest.approx(10.0, rel=0.02)
     with pytest.raises(ValueError, match="before the previous"):
         timed.step(frames[0], state)
 
@@ -387,3 +410,23 @@ def test_the_state_of_a_whole_model_is_saved(tmp_path):
     save_state(state, tmp_path / "state.npz")
     state = load_state(tmp_path / "state.npz")
     assert all(same(tracked.step(frame, state), whole[k]) for k, frame in enumerate(frames[9:], 9))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_oc_sort_solves_only_for_contested_pairs(seed):
+    """The complete assignment over all pairs is that of the contested block and the pairs that are sure."""
+    rng = np.random.default_rng(seed)
+    tracker, state = OCSORT(inertia=0.5), OCSORT().init_state()
+    low = rng.uniform(0, 400, (20, 2))
+    for _ in range(4):
+        low = low + rng.normal(0, 3, low.shape)
+        tracker.update(detections(np.concatenate((low, low + 60), 1), np.full(20, 0.9)), state)
+    found = DetectionArrays.read(detections(np.concatenate((low, low + 60), 1)[:15] + 9, rng.uniform(0.6, 1, 15)), 4)
+    tracks = state.tracks
+    overlap = iou_matrix(tracks.boxes, found.boxes)
+    agreement = direction_agreement(tracks.direction, tracks.boxes, found.boxes)
+    r, c = linear_sum_assignment(-(overlap + 0.5 * found.scores * agreement))
+    accepted = overlap[r, c] >= 0.3
+    touching = touching_pairs(tracks.boxes, found.boxes)
+    rows, columns = tracker._assign(tracks, found, tracks.boxes, tracks.boxes, touching)
+    assert set(zip(rows, columns)) == set(zip(r[accepted], c[accepted]))

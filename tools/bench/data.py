@@ -52,7 +52,7 @@ def _sources(folder: Path, coco: str | None) -> Iterator[tuple[str, list[VideoRe
 
 
 def _speed(dataset: ClipDataset, images: int, workers: int, batch: int) -> float:
-    batches = iter(make_loader(dataset, TrainingBatches(len(dataset), batch), workers))
+    batches = make_loader(dataset, TrainingBatches(len(dataset), batch), workers)
     for _ in range(images // batch):
         next(batches)
     began = time.perf_counter()

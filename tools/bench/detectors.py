@@ -2,7 +2,7 @@
 
 A picture is a photo-like random texture; the time is that of `model.predict([picture])`, uint8 in and boxes
 out, batch 1. Bare layers are the model's convolutions and linear layers alone, each run on an input of the
-shape it had, nothing in between.
+shape it had, nothing in between: as torch has them, and as the model runs them (`vidperc.layers.inference`).
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from torch import Tensor, nn
 
 import vidperc
 from vidperc.layers.deform_conv import DeformConv
+from vidperc.layers.inference import InferenceConv, InferenceLinear
 from vidperc.sequence import AUTOCAST, Precision, SequenceModel
 
 from ._timing import least_ms
 
 BARE = (nn.Conv2d, nn.Linear, nn.ConvTranspose2d, DeformConv)
+PLAIN: dict[type[nn.Module], type[nn.Module]] = {InferenceConv: nn.Conv2d, InferenceLinear: nn.Linear}
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Row:
     name: str
     precision: str
     model_ms: float
-    bare_ms: float
+    bare_ms: float  # torch's layers
+    own_bare_ms: float  # the model's, that need less time for some of them
     torchvision_ms: float | None = None
     peak_mb: float = 0.0  # of the process so far
 
@@ -69,8 +72,14 @@ def leaves(model: nn.Module) -> Iterator[nn.Module]:
     return (part for part in model.modules() if isinstance(part, BARE) and id(part) not in inside)
 
 
-def run_bare(model: SequenceModel, calls: list[tuple[nn.Module, tuple[int, ...]]]) -> Callable[[], None]:
-    """A function that runs the calls on random inputs, one kept per shape."""
+def run_bare(
+    model: SequenceModel, calls: list[tuple[nn.Module, tuple[int, ...]]], own: bool = True
+) -> Callable[[], None]:
+    """A function that runs the calls on random inputs, one kept per shape.
+
+    Args:
+        own: as the model runs them; False by torch's forward of the same parameters.
+    """
     dtype = AUTOCAST[model.precision] or torch.float32
     inputs: dict[tuple[int, ...], Tensor] = {}
     for _, shape in calls:
@@ -81,7 +90,9 @@ def run_bare(model: SequenceModel, calls: list[tuple[nn.Module, tuple[int, ...]]
     def run() -> None:
         with model.inference():
             for module, shape in calls:
-                module(inputs[shape])
+                kind = type(module)
+                forward = kind.forward if own else PLAIN.get(kind, kind).forward
+                forward(module, inputs[shape])
 
     return run
 
@@ -113,18 +124,25 @@ def detector_row(
     torch.manual_seed(0)
     model = vidperc.load(name, precision=precision)
     image = picture(size)
+    calls = bare_layers(model, image)
     functions: list[Callable[[], object]] = [
         lambda: model.predict([image]),  # type: ignore[operator]
-        run_bare(model, bare_layers(model, image)),
+        run_bare(model, calls, own=False),
+        run_bare(model, calls),
     ]
     if against_torchvision:
         functions.append(torchvision_faster_rcnn(image))
     times = least_ms(functions, repeats)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return Row(name, precision, times[0], times[1], times[2] if against_torchvision else None, peak)
+    return Row(name, precision, *times[:3], times[3] if against_torchvision else None, peak)
 
 
 def measure(repeats: int = 3) -> list[dict[str, Any]]:
     """Faster R-CNN in fp32 and bf16 on the threads that torch has: milliseconds, and ratios to what is bare."""
     rows = [detector_row(precision=precision, repeats=repeats) for precision in ("fp32", "bf16")]
-    return [asdict(row) | {"over bare": row.model_ms / row.bare_ms} for row in rows]
+    return [
+        asdict(row)
+        | {"over bare": row.model_ms / row.bare_ms, "over own": row.model_ms / row.own_bare_ms}
+        | {"faster": (row.torchvision_ms or 0.0) / row.model_ms}
+        for row in rows
+    ]

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Sampler
 from ..structures import Clip
 from .datasets import ClipDataset, Sample
 from .identities import IdentityClips
+from .packing import pack, unpack
 
 
 def collate(clips: list[Clip]) -> list[Clip]:
@@ -99,18 +100,22 @@ class TrainingBatches(Sampler[list[Sample]]):
         return rng.permutation(np.repeat(np.arange(self.size), times.astype(int))).tolist()
 
 
-def make_loader(dataset: ClipDataset | IdentityClips, batches: TrainingBatches, workers: int = 0) -> DataLoader:
-    """A loader of the batches. `workers` of 0 reads in the training process itself."""
-    return DataLoader(
+def make_loader(
+    dataset: ClipDataset | IdentityClips, batches: TrainingBatches, workers: int = 0
+) -> Iterator[list[Clip]]:
+    """The batches, read ahead by `workers` processes; 0 reads in the training process itself."""
+    if workers == 0:
+        return iter(DataLoader(dataset, batch_sampler=batches, collate_fn=collate))
+    loader = DataLoader(
         dataset,
         batch_sampler=batches,
-        collate_fn=collate,
+        collate_fn=pack,
         num_workers=workers,
-        worker_init_fn=_set_up_worker if workers else None,
-        persistent_workers=workers > 0,
-        prefetch_factor=4 if workers else None,
+        worker_init_fn=_set_up_worker,
+        prefetch_factor=4,
         generator=torch.Generator().manual_seed(batches.seed),
     )
+    return map(unpack, loader)
 
 
 def _set_up_worker(worker: int) -> None:

@@ -17,7 +17,10 @@ from ..evaluation.evaluators import Evaluator
 from ..io import open_record
 from ..sequence import SequenceModel
 from ..structures import Instances, Video, VideoRecord
+from ..structures.masks import decode_masks, encode_masks
 from .experiment import TestData
+from .image_sets import coco_files
+from .processes import Processes
 from .test import record_frames, stream_protocol
 
 Progress = Callable[[str, int, "int | None"], None]
@@ -32,37 +35,46 @@ def find_coco(root: str | Path, classes: Sequence[str]) -> TestData:
     Raises:
         FileNotFoundError: there is none.
     """
-    root = Path(root)
-    files = sorted(root.glob("annotations/instances*.json"), key=lambda path: ("val" not in path.name, path.name))
-    if not files:
+    files = coco_files(Path(root))
+    if files is None:
         raise FileNotFoundError(f"{root}: no annotations/instances*.json (COCO's layout)")
-    split = files[0].stem.removeprefix("instances").strip("_")
-    images = next((root / name for name in (split, "images") if name and (root / name).is_dir()), root)
-    records = read_coco(files[0], images, classes or None)
+    records = read_coco(*files, classes or None)
     names = records[0].classes if records else tuple(classes)
     return TestData(records, lambda: COCOEvaluator(names), "AP")
 
 
 def predict_records(
-    model: SequenceModel, data: TestData, out: Path, *, resume: bool = False, progress: Progress | None = None
+    model: SequenceModel,
+    data: TestData,
+    out: Path,
+    *,
+    resume: bool = False,
+    progress: Progress | None = None,
+    world: Processes | None = None,
 ) -> dict[str, Path]:
     """Run a model over all videos; `{name: file}` of the predictions, one JSON file each.
 
-    With `resume` videos whose file is there are left out.
+    With `resume` videos whose file is there are left out. Of several processes each runs whole videos of its
+    own and waits for the others; they write into one folder.
     """
-    files = {}
-    for record in data.records:
-        path = out / "predictions" / f"{record.name}.json"
-        files[record.name] = path
+    world = world or Processes()
+    files = {record.name: out / "predictions" / f"{record.name}.json" for record in data.records}
+    share = world.share(data.records, [record_frames(record) for record in data.records])
+    images = all(record_frames(record) == 1 for record in share)
+    for number, record in enumerate(share, 1):
+        path = files[record.name]
+        if progress is not None and images:
+            progress("images", number, len(share))
         if resume and path.is_file():
             continue
         rows: list[Instances] = []
         protocol = data.protocol or stream_protocol
         for _, predicted in protocol(model, Video(open_record(record))):
             rows.append(predicted.to("cpu"))
-            if progress is not None:
+            if progress is not None and not images:
                 progress(record.name, len(rows), record_frames(record))
         write_predictions(path, rows)
+    world.wait()
     return files
 
 
@@ -92,19 +104,36 @@ def _truth(record: VideoRecord, index: int) -> Instances | None:
 
 
 def write_predictions(path: Path, predictions: Sequence[Instances]) -> None:
-    """Boxes (xyxy), labels and scores of each frame; the file is complete or not there at all."""
+    """Boxes (xyxy), labels, scores and masks (RLE) of each frame; the file is complete or not there at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     frames: list[dict[str, Any]] = [
         {
             "boxes": [[round(value, 3) for value in box] for box in item.boxes.tolist()],
             "labels": [] if item.labels is None else item.labels.tolist(),
             "scores": [] if item.scores is None else [round(score, 6) for score in item.scores.tolist()],
+            **({} if item.masks is None else {"masks": encode_masks(item.masks)}),
         }
         for item in predictions
     ]
     part = path.with_name(f".{path.name}.part")
     part.write_text(json.dumps(frames), encoding="utf-8")
     part.replace(path)
+
+
+def read_frames(path: Path) -> list[dict[str, Any]]:
+    """What `write_predictions` wrote, as it stands in the file.
+
+    Raises:
+        DataError: another kind of file.
+    """
+    try:
+        frames = json.loads(path.read_text(encoding="utf-8"))
+        for frame in frames:
+            if len({len(frame[key]) for key in ("boxes", "labels", "scores")}) != 1:
+                raise ValueError("boxes, labels and scores of different numbers")
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} holds no predictions: {error}") from error
+    return frames
 
 
 def read_predictions(path: Path) -> list[Instances]:
@@ -114,14 +143,16 @@ def read_predictions(path: Path) -> list[Instances]:
         DataError: another kind of file.
     """
     try:
-        frames = json.loads(path.read_text(encoding="utf-8"))
-        return [
-            Instances(
-                boxes=torch.tensor(frame["boxes"], dtype=torch.float32).reshape(-1, 4),
-                labels=torch.tensor(frame["labels"], dtype=torch.int64),
-                scores=torch.tensor(frame["scores"], dtype=torch.float32),
-            ).validate(str(path))
-            for frame in frames
-        ]
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} holds no predictions: {error}") from error
+        return [_instances(frame).validate(str(path)) for frame in read_frames(path)]
+    except (KeyError, TypeError, ValueError) as error:
+        raise error if isinstance(error, DataError) else DataError(f"{path} holds no predictions: {error}") from error
+
+
+def _instances(frame: dict[str, Any]) -> Instances:
+    masks = frame.get("masks")
+    return Instances(
+        boxes=torch.tensor(frame["boxes"], dtype=torch.float32).reshape(-1, 4),
+        labels=torch.tensor(frame["labels"], dtype=torch.int64),
+        scores=torch.tensor(frame["scores"], dtype=torch.float32),
+        masks=decode_masks(masks, tuple(masks[0]["size"])) if masks else None,
+    )

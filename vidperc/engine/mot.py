@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -57,7 +57,7 @@ def find_sequences(root: str | Path, names: Sequence[str] | None = None) -> list
 
     Args:
         root: a folder of sequences, or one sequence.
-        names: which ones; all by default.
+        names: which ones, or parts of their names (as `SDP`); all by default.
 
     Raises:
         FileNotFoundError: no such folder, no sequence in it, or none of a name.
@@ -69,10 +69,14 @@ def find_sequences(root: str | Path, names: Sequence[str] | None = None) -> list
     if not folders:
         raise FileNotFoundError(f"{root}: no folder in it is a sequence (seqinfo.ini, det/det.txt or img1/)")
     found = {folder.name: folder for folder in folders}
-    missing = [name for name in names or () if name not in found]
-    if missing:
-        raise FileNotFoundError(f"{root}: no sequence {', '.join(missing)}; there is {', '.join(found)}")
-    return [open_sequence(found[name]) for name in (names or found)]
+    chosen = list(found)
+    if names is not None:
+        parts = {name: [name] if name in found else [full for full in found if name in full] for name in names}
+        missing = [name for name, fitting in parts.items() if not fitting]
+        if missing:
+            raise FileNotFoundError(f"{root}: no sequence {', '.join(missing)}; there is {', '.join(found)}")
+        chosen = list(dict.fromkeys(full for fitting in parts.values() for full in fitting))
+    return [open_sequence(found[name]) for name in chosen]
 
 
 def given_sequences(
@@ -96,6 +100,27 @@ def given_sequences(
     name = (None if truth is None else truth.name) or Path(detections).stem
     frames = PicturelessFrames(SequenceInfo(name), length)
     return [MOTRecord(frames.name, Video(AnnotatedFrames(frames, None, given)), truth)]
+
+
+def half_sequence(record: MOTRecord, half: str) -> MOTRecord:
+    """The first ("train") or second ("val") half of a sequence as a sequence of its own, as `half_split` cuts.
+
+    Raises:
+        ValueError: another half.
+    """
+    length = len(record.video)
+    spans = {"train": slice(0, length // 2 + 1), "val": slice(length // 2 + 1, length)}
+    if half not in spans:
+        raise ValueError(f"half '{half}': expected train or val")
+    start, stop = spans[half].start, spans[half].stop
+    truth = record.truth
+    if truth is not None:
+        truth = truth[(truth.frames >= start) & (truth.frames < stop)]
+        regions = None if truth.regions is None else truth.regions[truth.regions.frames >= start].up_to(stop)
+        if regions is not None:
+            regions = replace(regions, frames=regions.frames - start)
+        truth = replace(truth, frames=truth.frames - start, length=stop - start, regions=regions)
+    return MOTRecord(record.name, record.video[start:stop], truth)  # type: ignore[arg-type]
 
 
 def is_sequence(folder: Path) -> bool:

@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor
 
 from ..checkpoint.save import write_checkpoint
@@ -34,7 +35,7 @@ from .schedule import Schedule
 from .state import Progress, load_run, save_run
 from .test import test
 
-PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+HALVES: dict[str, Literal["bf16-mixed", "16-mixed"]] = {"bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
 class NotFiniteError(RuntimeError):
@@ -102,17 +103,32 @@ def train(experiment: Experiment, out: str | Path, options: RunOptions | None = 
     fabric = make_fabric(schedule, options)
     run = _Run(fabric, experiment, data, schedule, Path(out), options)
     with stop_signals() as stop:
-        return run.loop(stop)
+        try:
+            return run.loop(stop)
+        finally:
+            run.close()
+
+
+class Autocast(MixedPrecision):
+    """Low precision in the networks only: the clips come as they are.
+
+    Fabric's own would round the boxes too, in bfloat16 those beyond pixel 256 to every second pixel.
+    """
+
+    def convert_input(self, data: Any) -> Any:
+        return data
 
 
 def make_fabric(schedule: Schedule, options: RunOptions) -> Fabric:
     """Fabric, with the processes launched."""
+    on_cpu = options.accelerator == "cpu" or not torch.cuda.is_available()
+    half = HALVES.get(schedule.precision)
     fabric = Fabric(
         accelerator=options.accelerator,
         devices=options.devices,
         num_nodes=options.num_nodes,
         strategy=options.strategy,
-        precision=PRECISIONS[schedule.precision],  # type: ignore[arg-type]
+        plugins=None if half is None else Autocast(half, "cpu" if on_cpu else "cuda"),
     )
     fabric.launch()
     return fabric
@@ -151,7 +167,7 @@ class _Run:
         )  # fmt: skip
         self.per_epoch = batches.batches_per_epoch / schedule.accumulate
         self.total = schedule.length(self.per_epoch)
-        self.batches = iter(make_loader(data.dataset, batches, options.workers))
+        self.batches = make_loader(data.dataset, batches, options.workers)
         self.scores: dict[str, float] = {}
         self.waited = self.worked = 0.0
 
@@ -184,6 +200,10 @@ class _Run:
             self.progress.iteration, self.total, self.scores, self.progress.best, signalled or None,
             self.waited / max(self.waited + self.worked, 1e-9),
         )  # fmt: skip
+
+    def close(self) -> None:
+        """End the data workers. They ignore signals, so that an interpreter which still holds them could not end."""
+        self.batches = iter(())
 
     def step(self) -> dict[str, float]:
         """One optimiser step; its losses, learning rate and times."""

@@ -84,7 +84,10 @@ class Preprocessor:
 
     def padded_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) of the batch that an image of this size makes alone."""
-        height, width = self.target_size(height, width)
+        return self.padded(*self.target_size(height, width))
+
+    def padded(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) of a batch that holds pictures of up to this size."""
         return -(-height // self.pad_divisor) * self.pad_divisor, -(-width // self.pad_divisor) * self.pad_divisor
 
     def resize(self, array: np.ndarray) -> np.ndarray:
@@ -105,9 +108,7 @@ class Preprocessor:
         """Normalise and pad (H, W, 3) RGB arrays that have their final size."""
         sizes = [(array.shape[0], array.shape[1]) for array in arrays]
         originals = sizes if original_sizes is None else list(original_sizes)
-        divisor = self.pad_divisor
-        height = -(-max(h for h, _ in sizes) // divisor) * divisor
-        width = -(-max(w for _, w in sizes) // divisor) * divisor
+        height, width = self.padded(max(h for h, _ in sizes), max(w for _, w in sizes))
         mean = torch.tensor(self.mean, device=device)
         factor = 1 / torch.tensor(self.std, dtype=torch.float64, device=device)
         out = torch.full((len(arrays), height, width, 3), self.pad_value, device=device)
@@ -127,3 +128,11 @@ class Preprocessor:
     def with_scale(self, test_scale: tuple[int, int]) -> Preprocessor:
         """The same with another test scale."""
         return replace(self, test_scale=test_scale)
+
+
+@dataclass(frozen=True)
+class SquarePreprocessor(Preprocessor):
+    """As `Preprocessor`, padded to a square."""
+
+    def padded(self, height: int, width: int) -> tuple[int, int]:
+        return super().padded(max(height, width), max(height, width))

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..structures import Frame, Instances
-from .association import Bools, Floats, Ints, Pairs, assign, iou_matrix
-from .byte_track import find_duplicates, left
+from .association import Bools, Floats, Ints, Pairs, assign, iou_matrix, unmatched
+from .byte_track import find_duplicates, left, younger
 from .camera_motion import CameraMotion, CameraMotionState
 from .dense_kalman import HEIGHT_VELOCITY, WIDTH_VELOCITY, DenseSizeFilter
 from .trace import Gate, Limit, Stage, Trace, overlap_stage
-from .track_arrays import DetectionArrays, describe, join_rows, report, take_rows
+from .track_arrays import DetectionArrays, at, describe, report
 from .tracking import Tracker, TrackerState, check_dt
 
 FILTER = DenseSizeFilter()
@@ -96,7 +96,7 @@ class BoTSORT(Tracker):
         tracks = self._predict(state.tracks, check_dt(dt))
         self._compensate(tracks, found, state, frame)
         rows, columns, rest = self._associate(tracks, found, looks, seen, state.trace)
-        self._update(tracks, rows, found.boxes.take(columns, 0), looks.take(columns, 0))
+        self._update(tracks, rows, at(found.boxes, columns), looks.take(columns, 0))
         state.updates += 1
         rest = rest[found.scores.take(rest) >= self.start]
         fresh = _start(found.take(rest), looks.take(rest, 0), state.next_id, confirmed=state.updates == 1)
@@ -111,6 +111,9 @@ class BoTSORT(Tracker):
     def alive(self, state: BoTSORTState) -> Instances:
         tracks = state.tracks
         return describe(tracks.ids, tracks.labels, FILTER.boxes(tracks.filter), tracks.confirmed, tracks.silent > 0.0)
+
+    def warp(self, state: BoTSORTState, warp: Floats) -> None:
+        state.tracks.filter = FILTER.warp(state.tracks.filter, warp)
 
     def _read_looks(self, found: DetectionArrays, state: BoTSORTState) -> Floats:
         """The detections' appearances (M, D) of length 1; rows with a NaN are unknown."""
@@ -152,7 +155,7 @@ class BoTSORT(Tracker):
         first = _match(cost, confirmed, high, self.match)
         again = left(confirmed, first[0], len(tracks))
         again = again[seen.take(again)]
-        overlap = iou_matrix(boxes, found.boxes.take(low, 0))
+        overlap = iou_matrix(boxes, at(found.boxes, low))
         second = _match(1.0 - overlap, again, np.arange(len(low)), self.match_low)
         rest = left(high, first[1], len(found))
         third = _match(cost, tentative, rest, self.match_tentative)
@@ -209,9 +212,29 @@ class BoTSORT(Tracker):
     def _end(self, tracks: BoTTracks, fresh: BoTTracks) -> BoTTracks:
         """Without lost tentative tracks, tracks lost for long, and duplicates."""
         kept = (tracks.silent <= self.max_age) & (tracks.confirmed | (tracks.silent == 0.0))
-        tracks = join_rows(tracks, kept.nonzero()[0], fresh)
-        double = find_duplicates(FILTER.boxes(tracks.filter), tracks.silent, tracks.age, self.duplicate)
-        return tracks if double is None else take_rows(tracks, (~double).nonzero()[0])
+        tracks = _join(_take(tracks, kept.nonzero()[0]), fresh)
+        lost = tracks.silent > 0.0
+        there, gone = (~lost).nonzero()[0], lost.nonzero()[0]
+        if not len(gone):
+            return tracks
+        boxes = FILTER.boxes(tracks.filter)
+        p, q = find_duplicates(at(boxes, there), at(boxes, gone), self.duplicate)
+        if not len(p):
+            return tracks
+        double = younger(tracks.age, tracks.silent, there.take(p), gone.take(q))
+        return _take(tracks, unmatched(len(tracks), double))
+
+
+def _take(tracks: BoTTracks, rows: Ints) -> BoTTracks:
+    """The tracks at `rows`."""
+    return BoTTracks(*[getattr(tracks, name).take(rows, 0) for name in BoTTracks.__match_args__])
+
+
+def _join(tracks: BoTTracks, more: BoTTracks) -> BoTTracks:
+    """All of them. Unlike other trackers' arrays, these have the tracks first in memory: each has a matrix."""
+    return BoTTracks(
+        *[np.concatenate((getattr(tracks, name), getattr(more, name))) for name in BoTTracks.__match_args__]
+    )
 
 
 def _match(cost: Floats, rows: Ints, columns: Ints, limit: float) -> Pairs:

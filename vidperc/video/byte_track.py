@@ -6,15 +6,16 @@ publishes under the same name; what it does otherwise is said there.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..structures import Frame, Instances, TrackState
-from .association import NO_PAIRS, Bools, Floats, Ints, Pairs, assign_pairs, iou_matrix
+from .association import Bools, Floats, Ints, Pairs, aligned_iou, iou_matrix, touching_pairs, unmatched
 from .kalman import VELOCITY, AspectHeightFilter
 from .trace import Gate, Limit, Stage, Trace, overlap_stage
-from .track_arrays import DetectionArrays, describe, join_rows, report, take_rows
+from .track_arrays import DetectionArrays, at, describe, filled, join, join_rows, report, take_rows
 from .tracking import Tracker, TrackerState, check_dt
 
 FILTER = AspectHeightFilter()
@@ -31,7 +32,7 @@ class ByteTracks:
     silent: Floats  # (N,) time since the last detection
     age: Floats  # (N,) time since the first detection
     confirmed: Bools  # (N,)
-    filter: Floats  # (N, 5, 4)
+    filter: Floats  # (N, 4, 5)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -43,10 +44,10 @@ def start_tracks(found: DetectionArrays, first_id: int, confirmed: bool) -> Byte
     return ByteTracks(
         ids=np.arange(first_id, first_id + count),
         labels=found.labels,
-        hits=np.ones(count, np.int64),
+        hits=filled(count, np.int64, 1),
         silent=np.zeros(count),
         age=np.zeros(count),
-        confirmed=np.full(count, confirmed),
+        confirmed=filled(count, bool, confirmed),
         filter=FILTER.initiate(found.boxes),
     )
 
@@ -100,45 +101,59 @@ class ByteTrack(Tracker):
         found = DetectionArrays.read(detections, state.updates)
         tracks = predict(state.tracks, check_dt(dt))  # tentative ones too, as in the paper's algorithm 1
         rows, columns, rest = self.associate(tracks, found, state.tracks.silent == 0.0, state.trace)
-        update(tracks, rows, found.boxes.take(columns, 0))
+        update(tracks, rows, at(found.boxes, columns))
         tracks.confirmed[rows] = True
         state.updates += 1
         rest = rest[found.scores.take(rest) >= self.start]
         fresh = start_tracks(found.take(rest), state.next_id, confirmed=state.updates == 1) if len(rest) else None
         state.next_id += len(rest)
-        out = self._report(tracks, rows, columns, fresh, rest, found)
-        state.tracks = self._end(tracks, fresh)
+        boxes = FILTER.boxes(tracks.filter)
+        out = self._report(tracks, boxes, rows, columns, fresh, rest, found)
+        state.tracks = self._end(tracks, boxes, fresh)
         return out
 
     def alive(self, state: ByteTrackState) -> Instances:
         tracks = state.tracks
         return describe(tracks.ids, tracks.labels, FILTER.boxes(tracks.filter), tracks.confirmed, tracks.silent > 0.0)
 
+    def warp(self, state: ByteTrackState, warp: Floats) -> None:
+        state.tracks.filter = FILTER.warp(state.tracks.filter, warp)
+
     def associate(
         self, tracks: ByteTracks, found: DetectionArrays, seen: Bools, trace: Trace | None = None
     ) -> tuple[Ints, Ints, Ints]:
         """Rows and columns of the matches of the three associations, and the high detections left over."""
+        touching = touching_pairs(FILTER.boxes(tracks.filter), found.boxes)
+        score, confirmed = found.scores.take(touching.columns), tracks.confirmed.take(touching.rows)
         high = found.scores > self.high
-        overlap = iou_matrix(FILTER.boxes(tracks.filter), found.boxes)
-        touching = Touching(overlap)
-        fused = touching.overlap * found.scores.take(touching.columns)
-        confirmed = tracks.confirmed.take(touching.rows)
         is_high = high.take(touching.columns)
+        fused = touching.overlap * score
+        gain = fused - (1.0 - self.match)
+        possible = (confirmed & is_high & (gain > 0.0)).nonzero()[0]
+        first = touching.choose(gain.take(possible), possible)
 
-        rows, columns = touching.match(fused, confirmed & is_high, self.match)
-        row_free, column_free = touching.free(rows, columns)
-        again = confirmed & ~is_high & row_free.take(touching.rows) & seen.take(touching.rows)
-        again &= found.scores.take(touching.columns) > self.low
-        low = touching.match(touching.overlap, again, self.match_low)
-        new = ~confirmed & is_high & column_free.take(touching.columns)
-        tentative = touching.match(fused, new, self.match_tentative)
+        # Low detections with confirmed tracks, high ones with tentative tracks: no pair of one is a rival of the other.
+        rest = touching.open(first)
+        rest = rest[(confirmed ^ is_high).take(rest)]
+        later = rest
+        if len(rest):
+            weak = confirmed.take(rest)
+            limits = np.where(weak, 1.0 - self.match_low, 1.0 - self.match_tentative)
+            gain = np.where(weak, touching.overlap.take(rest), fused.take(rest)) - limits
+            allowed = (score.take(rest) > self.low) & seen.take(touching.rows.take(rest)) | ~weak
+            possible = ((gain > 0.0) & allowed).nonzero()[0]
+            later = touching.choose(gain.take(possible), rest.take(possible))
         if trace is not None:
-            self._record(trace, tracks, found, seen, overlap, ((rows, columns), low, tentative))
-        if len(low[0]) or len(tentative[0]):
-            rows = np.concatenate((rows, low[0], tentative[0]))
-            columns = np.concatenate((columns, low[1], tentative[1]))
+            of_low = confirmed.take(later)
+            stages = [
+                (touching.rows.take(chosen), touching.columns.take(chosen))
+                for chosen in (first, later[of_low], later[~of_low])
+            ]
+            self._record(trace, tracks, found, seen, stages)
+        chosen = np.concatenate((first, later)) if len(later) else first
+        columns = touching.columns.take(chosen)
         high[columns] = False
-        return rows, columns, high.nonzero()[0]
+        return touching.rows.take(chosen), columns, high.nonzero()[0]
 
     def _record(
         self,
@@ -146,11 +161,11 @@ class ByteTrack(Tracker):
         tracks: ByteTracks,
         found: DetectionArrays,
         seen: Bools,
-        overlap: Floats,
-        matches: tuple[Pairs, Pairs, Pairs],
+        matches: Sequence[Pairs],
     ) -> None:
         """The three associations, from their matches."""
         first, second, third = matches
+        overlap = iou_matrix(FILTER.boxes(tracks.filter), found.boxes)
         high = (Limit("score", self.high, "high"),)
         low = (Limit("score", self.low, "low"), Limit("score", self.high, "high", most=True))
         is_high = found.scores > self.high
@@ -178,6 +193,7 @@ class ByteTrack(Tracker):
     def _report(
         self,
         tracks: ByteTracks,
+        boxes: Floats,
         rows: Ints,
         columns: Ints,
         fresh: ByteTracks | None,
@@ -185,25 +201,27 @@ class ByteTrack(Tracker):
         found: DetectionArrays,
     ) -> Instances:
         """The confirmed tracks of this frame, with their filtered boxes."""
-        ids, states = tracks.ids.take(rows), tracks.filter.take(rows, 0)
+        ids, boxes = tracks.ids.take(rows), at(boxes, rows)
         if fresh is not None and fresh.confirmed[0]:
-            ids, states = np.concatenate((ids, fresh.ids)), np.concatenate((states, fresh.filter))
-            columns = np.concatenate((columns, rest))
-        return report(ids, FILTER.boxes(states), found, columns)
+            ids, columns = np.concatenate((ids, fresh.ids)), np.concatenate((columns, rest))
+            boxes = np.concatenate((boxes, FILTER.boxes(fresh.filter)))
+        return report(ids, boxes, found, columns)
 
-    def _end(self, tracks: ByteTracks, fresh: ByteTracks | None) -> ByteTracks:
-        """Without lost tentative tracks, tracks lost for long, and duplicates; with the new ones."""
-        lost = tracks.silent > 0.0
-        rows = None
-        if np.count_nonzero(lost):
-            kept = (tracks.silent <= self.max_age) & (tracks.confirmed | ~lost)
-            rows = None if np.count_nonzero(kept) == len(kept) else kept.nonzero()[0]
+    def _end(self, tracks: ByteTracks, boxes: Floats, fresh: ByteTracks | None) -> ByteTracks:
+        """With the new tracks, but without lost tentative tracks, tracks lost for long, and duplicates."""
         if fresh is not None:
-            tracks = join_rows(tracks, rows, fresh)
-        elif rows is not None:
-            tracks = take_rows(tracks, rows)
-        double = find_duplicates(FILTER.boxes(tracks.filter), tracks.silent, tracks.age, self.duplicate)
-        return tracks if double is None else take_rows(tracks, (~double).nonzero()[0])
+            tracks, boxes = join((tracks, fresh)), np.concatenate((boxes, FILTER.boxes(fresh.filter)))
+        lost = tracks.silent > 0.0
+        gone = lost.nonzero()[0]
+        if not len(gone):
+            return tracks
+        ended = (tracks.silent.take(gone) > self.max_age) | ~tracks.confirmed.take(gone)
+        drop, gone = gone[ended], gone[~ended]
+        if len(gone):
+            there = (~lost).nonzero()[0]
+            p, q = find_duplicates(at(boxes, there), at(boxes, gone), self.duplicate)
+            drop = np.concatenate((drop, younger(tracks.age, tracks.silent, there[p], gone[q]))) if len(p) else drop
+        return take_rows(tracks, unmatched(len(tracks), drop)) if len(drop) else tracks
 
 
 class EagerByteTrack(Tracker):
@@ -241,7 +259,7 @@ class EagerByteTrack(Tracker):
         found = DetectionArrays.read(detections, state.updates)
         tracks = predict(state.tracks, check_dt(dt), only_confirmed=True)
         rows, columns, rest = self.inner.associate(tracks, found, state.tracks.silent == 0.0, state.trace)
-        update(tracks, rows, found.boxes.take(columns, 0))
+        update(tracks, rows, at(found.boxes, columns))
         tracks.confirmed |= tracks.hits >= self.confirm
         if not len(tracks):
             rest = rest[found.scores.take(rest) > self.inner.start]
@@ -253,38 +271,30 @@ class EagerByteTrack(Tracker):
         state.tracks = join_rows(tracks, kept.nonzero()[0], fresh)
         return out
 
-    alive = ByteTrack.alive
+    alive, warp = ByteTrack.alive, ByteTrack.warp
 
 
-def find_duplicates(boxes: Floats, silent: Floats, age: Floats, threshold: float) -> Bools | None:
-    """Which of the tracks (N,) overlap another one by more than `threshold` and are the younger of the two.
-
-    Only pairs of a track seen in this frame and a lost one count; a track's age ends with its last detection. None
-    where there are none.
-    """
-    lost = silent > 0.0
-    gone = lost.nonzero()[0]
-    if not len(gone) or len(gone) == len(lost):
-        return None
-    there = (~lost).nonzero()[0]
-    near = iou_matrix(boxes.take(there, 0), boxes.take(gone, 0)) > threshold
-    if not np.count_nonzero(near):
-        return None
-    p, q = near.nonzero()
-    there, gone = there[p], gone[q]
-    out = np.zeros(len(boxes), bool)
-    out[np.where(age[there] > age[gone] - silent[gone], gone, there)] = True
-    return out
+def find_duplicates(boxes: Floats, others: Floats, threshold: float) -> Pairs:
+    """The pairs of `boxes` (N, 4) and `others` (M, 4) that overlap by more than `threshold` (IoU)."""
+    size = boxes.T[2:] - boxes.T[:2]
+    # IoU > t: the overlap is more than t times either width, so the left sides are nearer than (1 / t - 1) widths.
+    apart = boxes.T[:2, :, None] - others.T[:2, None]  # (2, N, M)
+    near = np.abs(apart) <= (size * (1.0 / max(threshold, 1e-9) - 1.0))[:, :, None]
+    p, q = (near[0] & near[1]).nonzero()
+    if len(p):
+        twice = aligned_iou(at(boxes, p), at(others, q)) > threshold
+        p, q = p[twice], q[twice]
+    return p, q
 
 
 def predict(tracks: ByteTracks, dt: float, only_confirmed: bool = False) -> ByteTracks:
     """The tracks `dt` later. Heights of lost ones stay as they are: without detections their trend misleads."""
     if not len(tracks):
         return tracks
-    tracks.filter[:, VELOCITY, HEIGHT] *= tracks.silent == 0.0
+    tracks.filter[:, HEIGHT, VELOCITY] *= tracks.silent == 0.0
     states = FILTER.predict(tracks.filter, dt)
     if only_confirmed:
-        states = np.where(tracks.confirmed[:, None, None], states, tracks.filter)
+        states = np.where(tracks.confirmed, states.T, tracks.filter.T).T
     return ByteTracks(
         tracks.ids, tracks.labels, tracks.hits, tracks.silent + dt, tracks.age + dt, tracks.confirmed, states
     )
@@ -293,34 +303,14 @@ def predict(tracks: ByteTracks, dt: float, only_confirmed: bool = False) -> Byte
 def update(tracks: ByteTracks, rows: Ints, boxes: Floats) -> None:
     """The tracks at `rows` have been seen at `boxes`."""
     if len(rows):
-        tracks.filter[rows] = FILTER.update(tracks.filter.take(rows, 0), boxes)
+        tracks.filter.T[..., rows] = FILTER.update(at(tracks.filter, rows), boxes).T
         tracks.silent[rows] = 0.0
         tracks.hits[rows] += 1
 
 
-class Touching:
-    """The pairs of tracks and detections that overlap at all, on which all associations of a frame work."""
-
-    def __init__(self, overlap: Floats) -> None:
-        flat = overlap.ravel().nonzero()[0]
-        self.shape = overlap.shape
-        self.rows = flat // max(overlap.shape[1], 1)
-        self.columns = flat - self.rows * overlap.shape[1]
-        self.overlap = overlap.ravel().take(flat)  # (P,) IoU
-
-    def match(self, similarity: Floats, chosen: Bools, limit: float) -> Pairs:
-        """The pairing of least total cost 1 - similarity among the chosen pairs that cost at most `limit`."""
-        gain = similarity - (1.0 - limit)
-        index = (chosen & (gain > 0.0)).nonzero()[0]
-        if not len(index):
-            return NO_PAIRS, NO_PAIRS
-        return assign_pairs(self.rows.take(index), self.columns.take(index), gain.take(index), self.shape)
-
-    def free(self, rows: Ints, columns: Ints) -> tuple[Bools, Bools]:
-        """Which of all rows, and of all columns, are not among those given."""
-        row_free, column_free = np.ones(self.shape[0], bool), np.ones(self.shape[1], bool)
-        row_free[rows], column_free[columns] = False, False
-        return row_free, column_free
+def younger(age: Floats, silent: Floats, there: Ints, gone: Ints) -> Ints:
+    """Of each track seen and its duplicate that is lost, the younger one; age ends with the last detection."""
+    return np.where(age.take(there) > age.take(gone) - silent.take(gone), gone, there)
 
 
 def left(candidates: Ints, taken: Ints, count: int) -> Ints:
@@ -339,7 +329,7 @@ def report_detections(
     confirmed = np.concatenate((tracks.confirmed.take(rows), fresh.confirmed))
     ids = np.concatenate((tracks.ids.take(rows), fresh.ids))
     states = np.where(confirmed, int(TrackState.CONFIRMED), int(TrackState.TENTATIVE))
-    return report(ids, found.boxes.take(columns, 0), found, columns, states)
+    return report(ids, at(found.boxes, columns), found, columns, states)
 
 
 def fused_stage(

@@ -142,8 +142,11 @@ class SparseFlowMotion(CameraMotion):
 
 def warp_boxes(boxes: Floats, warp: Floats) -> Floats:
     """Boxes (N, 4) moved along with the camera: their corners are warped (Tracktor), the result is upright."""
-    corners = boxes.reshape(-1, 2) @ warp[:, :2].T + warp[:, 2]
-    return np.asarray(corners.reshape(-1, 4))
+    x, y = boxes.T[::2], boxes.T[1::2]  # (2, N) each
+    out = np.empty((4, len(boxes)))
+    out[::2] = warp[0, 0] * x + warp[0, 1] * y + warp[0, 2]
+    out[1::2] = warp[1, 0] * x + warp[1, 1] * y + warp[1, 2]
+    return out.T
 
 
 def _fit(source: NDArray, target: NDArray) -> NDArray | None:

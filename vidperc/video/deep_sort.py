@@ -13,11 +13,12 @@ import numpy as np
 
 from ..structures import Frame, Instances
 from .association import NO_PAIRS, Bools, Floats, Ints, assign_most, iou_matrix, unmatched
+from .camera_motion import warp_boxes
 from .galleries import Galleries
 from .kalman import AspectHeightFilter
 from .sort import match_overlap
 from .trace import Gate, Limit, Stage, Trace, overlap_stage
-from .track_arrays import DetectionArrays, describe, join_rows, report, take_rows
+from .track_arrays import DetectionArrays, at, describe, join_rows, report, take_rows
 from .tracking import Tracker, TrackerState, check_dt
 
 FILTER = AspectHeightFilter()
@@ -33,7 +34,7 @@ class DeepTracks:
     hits: Ints  # (N,) detections so far
     silent: Floats  # (N,) time since the last detection
     confirmed: Bools  # (N,)
-    filter: Floats  # (N, 5, 4)
+    filter: Floats  # (N, 4, 5)
     boxes: Floats  # (N, 4) the last detection
     slots: Ints  # (N,) of the galleries
 
@@ -88,17 +89,21 @@ class DeepSORT(Tracker):
         rows, columns = self._cascade(tracks, found, looks, state.galleries, state.trace)
         r, c = self._match_overlap(tracks, found, rows, columns, seen, state.trace)
         rows, columns = np.concatenate((rows, r)), np.concatenate((columns, c))
-        update(tracks, rows, found.boxes.take(columns, 0), self.confirm)
+        update(tracks, rows, at(found.boxes, columns), self.confirm)
         state.galleries.write(tracks.slots.take(rows), looks.take(columns, 0))
         shown = tracks.confirmed.take(rows)
         r = rows[shown]
-        out = report(tracks.ids.take(r), FILTER.boxes(tracks.filter.take(r, 0)), found, columns[shown])
+        out = report(tracks.ids.take(r), FILTER.boxes(at(tracks.filter, r)), found, columns[shown])
         start_and_end(state, tracks, found, looks, unmatched(len(found), columns), self.max_age)
         return out
 
     def alive(self, state: DeepSORTState) -> Instances:
         tracks = state.tracks
         return describe(tracks.ids, tracks.labels, FILTER.boxes(tracks.filter), tracks.confirmed, tracks.silent > 0.0)
+
+    def warp(self, state: DeepSORTState, warp: Floats) -> None:
+        tracks = state.tracks
+        tracks.filter, tracks.boxes = FILTER.warp(tracks.filter, warp), warp_boxes(tracks.boxes, warp)
 
     def _cascade(
         self,
@@ -112,7 +117,7 @@ class DeepSORT(Tracker):
         confirmed = tracks.confirmed.nonzero()[0]
         if not len(confirmed) or not len(found):
             return confirmed[:0], confirmed[:0]
-        gate = FILTER.distance(tracks.filter.take(confirmed, 0), found.boxes) <= CHI2_95[4]
+        gate = FILTER.distance(at(tracks.filter, confirmed), found.boxes) <= CHI2_95[4]
         distance = 1.0 - galleries.best_similarity(tracks.slots.take(confirmed), looks, gate)
         allowed = distance <= self.max_distance
         distance = np.where(allowed, np.maximum(distance, 0.0), 0.0)
@@ -143,7 +148,7 @@ class DeepSORT(Tracker):
         pairs: tuple[Ints, Ints],
     ) -> None:
         """One level of the cascade; the columns of its pairs count in all of `found`."""
-        mahalanobis = FILTER.distance(tracks.filter.take(rows, 0), found.boxes.take(columns, 0))
+        mahalanobis = FILTER.distance(at(tracks.filter, rows), at(found.boxes, columns))
         every = np.ones(mahalanobis.shape, bool)
         similarity = galleries.best_similarity(tracks.slots.take(rows), looks.take(columns, 0), every)
         stage = appearance_stage(
@@ -171,7 +176,7 @@ class DeepSORT(Tracker):
         free = seen.copy()
         free[rows] = False
         rows, columns = free.nonzero()[0], unmatched(len(found), columns)
-        overlap = iou_matrix(FILTER.boxes(tracks.filter.take(rows, 0)), found.boxes.take(columns, 0))
+        overlap = iou_matrix(FILTER.boxes(at(tracks.filter, rows)), at(found.boxes, columns))
         r, c = assign_most(1.0 - overlap, overlap >= 1.0 - self.max_iou_distance)
         if trace is not None:
             words = "tentative tracks, and confirmed ones left over that were seen in the last frame"
@@ -224,27 +229,27 @@ class EagerDeepSORT(Tracker):
         rows, columns = self._match_appearance(tracks, found, looks, state.galleries, state.trace)
         seen[rows] = False
         last, rest = seen.nonzero()[0], unmatched(len(found), columns)
-        r, c = match_overlap(tracks.boxes.take(last, 0), found.boxes.take(rest, 0), self.iou_threshold)
+        r, c = match_overlap(at(tracks.boxes, last), at(found.boxes, rest), self.iou_threshold)
         if state.trace is not None:
             words = "tracks left over that were seen in the last frame, by their last detections"
             scores = (Limit("score", self.score_threshold, "score_threshold"),)
-            overlap = iou_matrix(tracks.boxes.take(last, 0), found.boxes.take(rest, 0))
+            overlap = iou_matrix(at(tracks.boxes, last), at(found.boxes, rest))
             least, ids = Limit("IoU", self.iou_threshold, "iou_threshold"), tracks.ids.take(last)
             state.trace.start = scores
             state.trace.stages.append(
                 overlap_stage(words, ids, scores, found.indices.take(rest), overlap, least, (r, c), gated_first=False)
             )
         rows, columns = np.concatenate((rows, last.take(r))), np.concatenate((columns, rest.take(c)))
-        update(tracks, rows, found.boxes.take(columns, 0), self.confirm)
+        update(tracks, rows, at(found.boxes, columns), self.confirm)
         state.galleries.write(tracks.slots.take(rows), looks.take(columns, 0))
         rest = unmatched(len(found), columns)
         ids = np.concatenate((tracks.ids.take(rows), np.arange(state.next_id, state.next_id + len(rest))))
         states = np.concatenate((tracks.confirmed.take(rows), np.zeros(len(rest), bool))).astype(np.int64)
         start_and_end(state, tracks, found, looks, rest, self.max_age)
         columns = np.concatenate((columns, rest))
-        return report(ids, found.boxes.take(columns, 0), found, columns, states)
+        return report(ids, at(found.boxes, columns), found, columns, states)
 
-    alive = DeepSORT.alive
+    alive, warp = DeepSORT.alive, DeepSORT.warp
 
     def _match_appearance(
         self,
@@ -257,12 +262,12 @@ class EagerDeepSORT(Tracker):
         confirmed = tracks.confirmed.nonzero()[0]
         if not len(confirmed) or not len(found):
             return confirmed[:0], confirmed[:0]
-        gate = FILTER.distance(tracks.filter.take(confirmed, 0), found.boxes) <= CHI2_95[4]
+        gate = FILTER.distance(at(tracks.filter, confirmed), found.boxes) <= CHI2_95[4]
         distance = euclidean(galleries.means(tracks.slots.take(confirmed)), looks)
         rows, columns = assign_most(distance, gate & np.isfinite(distance))
         accepted = distance[rows, columns] <= self.max_distance
         if trace is not None:
-            mahalanobis = FILTER.distance(tracks.filter.take(confirmed, 0), found.boxes)
+            mahalanobis = FILTER.distance(at(tracks.filter, confirmed), found.boxes)
             scores = (Limit("score", self.score_threshold, "score_threshold"),)
             limit = Limit("distance of embeddings", self.max_distance, "max_distance", most=True)
             ids, pairs = tracks.ids.take(confirmed), (rows[accepted], columns[accepted])
@@ -306,8 +311,8 @@ def predict(tracks: DeepTracks, dt: float) -> DeepTracks:
 def update(tracks: DeepTracks, rows: Ints, boxes: Floats, confirm: int) -> None:
     """The tracks at `rows` have been seen at `boxes`."""
     if len(rows):
-        tracks.filter[rows] = FILTER.update(tracks.filter.take(rows, 0), boxes)
-        tracks.boxes[rows] = boxes
+        tracks.filter.T[..., rows] = FILTER.update(at(tracks.filter, rows), boxes).T
+        tracks.boxes.T[:, rows] = boxes.T
         tracks.silent[rows] = 0.0
         tracks.hits[rows] += 1
         tracks.confirmed |= tracks.hits >= confirm

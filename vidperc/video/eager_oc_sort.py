@@ -8,9 +8,9 @@ from ..structures import Frame, Instances
 from .association import Floats, Ints, Pairs, assign, iou_matrix, unmatched
 from .byte_track import HEIGHT, left
 from .kalman import POSITION, VELOCITY, AspectHeightFilter
-from .oc_sort import OCSORTState, OCTracks, direction_agreement, observe, start_tracks
+from .oc_sort import OCSORTState, OCTracks, direction_agreement, observe, start_tracks, warp_tracks
 from .trace import Gate, Limit, Stage, Trace
-from .track_arrays import DetectionArrays, describe, join_rows, report
+from .track_arrays import DetectionArrays, at, describe, join_rows, report
 from .tracking import Tracker, check_dt
 
 FILTER = AspectHeightFilter()
@@ -60,7 +60,7 @@ class EagerOCSORT(Tracker):
         tracks = self._predict(state.tracks, check_dt(dt))
         earlier = _observation(tracks, state.updates - self.delta - 1, tracks.boxes)
         rows, columns = self._match(tracks, found, earlier, state.trace)
-        self._update(tracks, rows, found.boxes.take(columns, 0), state.updates)
+        self._update(tracks, rows, at(found.boxes, columns), state.updates)
         rest = unmatched(len(found), columns)
         fresh = start_tracks(
             found.take(rest), state.next_id, FILTER, self.delta + 1, state.updates, confirmed=state.updates == 0
@@ -72,18 +72,21 @@ class EagerOCSORT(Tracker):
         states = np.concatenate((tracks.confirmed.take(rows), fresh.confirmed)).astype(np.int64)
         kept = (tracks.silent <= self.max_age) & (tracks.confirmed | (tracks.silent == 0.0))
         state.tracks = join_rows(tracks, kept.nonzero()[0], fresh)
-        return report(ids, found.boxes.take(columns, 0), found, columns, states)
+        return report(ids, at(found.boxes, columns), found, columns, states)
 
     def alive(self, state: OCSORTState) -> Instances:
         tracks = state.tracks
         return describe(tracks.ids, tracks.labels, FILTER.boxes(tracks.filter), tracks.confirmed, tracks.silent > 0.0)
 
+    def warp(self, state: OCSORTState, warp: Floats) -> None:
+        warp_tracks(state.tracks, FILTER, warp)
+
     def _predict(self, tracks: OCTracks, dt: float) -> OCTracks:
         states = FILTER.predict(tracks.filter, dt)
         lost = tracks.silent > 0.0
-        states[lost, POSITION, HEIGHT] = tracks.filter[lost, POSITION, HEIGHT]
-        states[lost, VELOCITY, HEIGHT] = 0.0
-        tracks.filter = np.where(tracks.confirmed[:, None, None], states, tracks.filter)
+        states[lost, HEIGHT, POSITION] = tracks.filter[lost, HEIGHT, POSITION]
+        states[lost, HEIGHT, VELOCITY] = 0.0
+        tracks.filter = np.where(tracks.confirmed, states.T, tracks.filter.T).T
         tracks.silent = tracks.silent + dt
         return tracks
 
@@ -95,9 +98,9 @@ class EagerOCSORT(Tracker):
         stages = (("confirmed tracks", tracks.confirmed), ("tentative tracks", ~tracks.confirmed))
         for words, chosen in stages:
             members = chosen.nonzero()[0]
-            gain = self._gain(boxes.take(members, 0), found, rest)
-            known = tracks.direction.take(members, 0)
-            agreement = direction_agreement(known, earlier.take(members, 0), found.boxes.take(rest, 0))
+            gain = self._gain(at(boxes, members), found, rest)
+            known = at(tracks.direction, members)
+            agreement = direction_agreement(known, at(earlier, members), at(found.boxes, rest))
             if trace is not None:
                 self._record(trace, words, tracks.ids.take(members), found, rest, gain, agreement)
             gain += self.inertia * agreement
@@ -105,7 +108,7 @@ class EagerOCSORT(Tracker):
             pairs.append((members.take(r), rest.take(c)))
             rest = left(rest, rest.take(c), len(found))
         lost = unmatched(len(tracks), np.concatenate([rows for rows, _ in pairs]))
-        gain = self._gain(tracks.boxes.take(lost, 0), found, rest)
+        gain = self._gain(at(tracks.boxes, lost), found, rest)
         if trace is not None:
             words = "tracks left over, by their last detections"
             self._record(trace, words, tracks.ids.take(lost), found, rest, gain, np.zeros_like(gain))
@@ -145,7 +148,7 @@ class EagerOCSORT(Tracker):
         trace.stages.append(stage)
 
     def _gain(self, boxes: Floats, found: DetectionArrays, columns: Ints) -> Floats:
-        gain = iou_matrix(boxes, found.boxes.take(columns, 0))
+        gain = iou_matrix(boxes, at(found.boxes, columns))
         gain *= found.scores.take(columns)
         gain -= self.iou_threshold
         return gain
@@ -156,9 +159,8 @@ class EagerOCSORT(Tracker):
         before = np.where(np.isnan(before[:, :1]), boxes, before)
         tracks.history[:, update % (self.delta + 1)] = np.nan
         if len(rows):
-            once = FILTER.update(tracks.filter.take(rows, 0), boxes)
-            tracks.filter[rows] = FILTER.update(once, boxes)
-            observe(tracks, rows, boxes, before, update)
+            once = FILTER.update(at(tracks.filter, rows), boxes)
+            observe(tracks, rows, FILTER.update(once, boxes), boxes, before, update)
             tracks.confirmed |= tracks.hits + 1 >= self.confirm
 
 
@@ -175,9 +177,9 @@ def _re_update(tracks: OCTracks, rows: Ints, boxes: Floats) -> None:
     if not np.count_nonzero(again):
         return
     rows, boxes, missed = rows[again], boxes[again], missed[again]
-    before = tracks.boxes.take(rows, 0)
+    before = at(tracks.boxes, rows)
     shift = (boxes - before) / (missed[:, None] + 1.0)
-    states = tracks.seen.take(rows, 0)
+    states = at(tracks.seen, rows)
     for step in range(1, int(missed.max()) + 1):
         active = missed >= step
         states[active] = FILTER.update(states[active], before[active] + shift[active] * step)

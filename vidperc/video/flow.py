@@ -82,6 +82,18 @@ class FlowNetS(nn.Module):
         """The network's output (B, 2, h, w) for prepared pictures (B, 3, H, W), at a quarter of their size."""
         return self.from_halves(self.halves(first, first=True), self.halves(second, first=False))
 
+    def pyramid(self, first: Tensor, second: Tensor) -> list[Tensor]:
+        """The output and the coarser ones on the way to it, coarsest first: at 1/64, 1/32, ... 1/4 of the size."""
+        both = self.halves(first, first=True) + self.halves(second, first=False)
+        levels = {2: self._convolve("conv2", F.leaky_relu(both, SLOPE, inplace=True))}
+        for level in (3, 4, 5, 6):
+            levels[level] = self._convolve(f"conv{level}", levels[level - 1])
+        x, flows = levels[6], []
+        for level in REFINE:
+            x, flow = self._refine(level, x, levels[level])
+            flows.append(flow)
+        return [*flows, thin_conv(self.predict_flow, x)]
+
     def from_halves(self, first: Tensor, second: Tensor) -> Tensor:
         """As `forward`, from the pictures' halves of the first convolution.
 
@@ -101,10 +113,10 @@ class FlowNetS(nn.Module):
             levels[level] = self._convolve(f"conv{level}", levels[level - 1])
         x = levels[6]
         for level in (5, 4, 3):
-            x = self._refine(level, x, levels[level])
+            x, _ = self._refine(level, x, levels[level])
         parts = x.split(TOGETHER)
         return torch.cat([
-            thin_conv(self.predict_flow, self._refine(2, part, skip)) for part, skip in zip(parts, fine, strict=True)
+            thin_conv(self.predict_flow, self._refine(2, part, skip)[0]) for part, skip in zip(parts, fine, strict=True)
         ])  # fmt: skip
 
     def _convolve(self, name: str, x: Tensor) -> Tensor:
@@ -112,12 +124,13 @@ class FlowNetS(nn.Module):
             x = activated(conv, x)
         return x
 
-    def _refine(self, level: int, x: Tensor, skip: Tensor) -> Tensor:
-        """From the coarser level's features to this one's, with the flow so far."""
-        flow = getattr(self, f"upsample_flow{level}")(thin_conv(getattr(self, f"predict_flow{level + 1}"), x))
+    def _refine(self, level: int, x: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:
+        """From the coarser level's features to this one's, and the flow so far."""
+        flow = thin_conv(getattr(self, f"predict_flow{level + 1}"), x)
+        finer = getattr(self, f"upsample_flow{level}")(flow)
         up = activated(getattr(self, f"deconv{level}"), x)
         height, width = skip.shape[-2:]
-        return torch.cat((skip, up[..., :height, :width], flow[..., :height, :width]), dim=1)
+        return torch.cat((skip, up[..., :height, :width], finer[..., :height, :width]), dim=1), flow
 
     def between(self, first: Tensor, second: Tensor, size: Sequence[int]) -> Tensor:
         """Flow from `first` to `second`, pictures' halves, in cells of a feature map of `size`: (B, 2, *size).

@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..structures import Frame, Instances
-from .association import Bools, Floats, Ints, Pairs, assign, iou_matrix, solve, unmatched
+from .association import Bools, Floats, Ints, Pairs, Touching, iou_matrix, solve, touching_pairs, unmatched
+from .camera_motion import warp_boxes
 from .kalman import AreaRatioFilter, BoxFilter
 from .trace import Gate, Limit, Stage, Trace, overlap_stage
-from .track_arrays import DetectionArrays, describe, join_rows, report
+from .track_arrays import DetectionArrays, at, describe, join, report, take_rows
 from .tracking import Tracker, TrackerState, check_dt
 
 FILTER = AreaRatioFilter()
@@ -30,8 +31,8 @@ class OCTracks:
     streak: Ints  # (N,) of them in a row
     silent: Floats  # (N,) time since the last detection
     confirmed: Bools  # (N,) only used by EagerOCSORT
-    filter: Floats  # (N, 5, 4)
-    seen: Floats  # (N, 5, 4) the filter right after the last detection
+    filter: Floats  # (N, 4, 5)
+    seen: Floats  # (N, 4, 5) the filter right after the last detection
     boxes: Floats  # (N, 4) the last detection
     history: Floats  # (N, delta, 4) the detections of the last updates, NONE where missed; a ring by update
     direction: Floats  # (N, 2) unit vector of motion, zero while unknown
@@ -46,7 +47,7 @@ def start_tracks(
     """A track per detection."""
     count = len(found)
     filtered = kalman.initiate(found.boxes)
-    history = np.full((count, delta, 4), NONE)
+    history = np.full((4, delta, count), NONE).T
     history[:, update % delta] = found.boxes
     return OCTracks(
         ids=np.arange(first_id, first_id + count),
@@ -59,7 +60,7 @@ def start_tracks(
         seen=filtered,
         boxes=found.boxes,
         history=history,
-        direction=np.zeros((count, 2)),
+        direction=np.zeros((2, count)).T,
     )
 
 
@@ -107,27 +108,31 @@ class OCSORT(Tracker):
         self, detections: Instances, state: OCSORTState, *, frame: Frame | None = None, dt: float = 1.0
     ) -> Instances:
         found = DetectionArrays.read(detections, state.updates)
-        found = found.take((found.scores > self.score_threshold).nonzero()[0])
+        found = found.above(self.score_threshold)
         tracks = self._predict(state.tracks, check_dt(dt))
         earlier = earlier_observations(tracks, state.updates)
         rows, columns = self._match(tracks, found, earlier, state.trace)
-        re_update(tracks, rows, found.boxes.take(columns, 0))
-        self._update(tracks, rows, found.boxes.take(columns, 0), earlier, state.updates)
+        boxes = at(found.boxes, columns)
+        re_update(tracks, rows, boxes)
+        self._update(tracks, rows, boxes, earlier, state.updates)
         rest = unmatched(len(found), columns)
-        fresh = start_tracks(found.take(rest), state.next_id, FILTER, self.delta, state.updates)
-        state.next_id += len(fresh)
+        fresh = start_tracks(found.take(rest), state.next_id, FILTER, self.delta, state.updates) if len(rest) else None
+        state.next_id += len(rest)
         state.updates += 1
         out = self._report(tracks, rows, columns, fresh, rest, found, state.updates)
-        kept = tracks.silent <= self.max_age
-        if len(fresh) or np.count_nonzero(kept) < len(kept):
-            tracks = join_rows(tracks, kept.nonzero()[0], fresh)
-        state.tracks = tracks
+        kept = (tracks.silent <= self.max_age).nonzero()[0]
+        if len(kept) < len(tracks):
+            tracks = take_rows(tracks, kept)
+        state.tracks = tracks if fresh is None else join((tracks, fresh))
         return out
 
     def alive(self, state: OCSORTState) -> Instances:
         tracks = state.tracks
         proven = tracks.streak >= self.min_hits
         return describe(tracks.ids, tracks.labels, FILTER.boxes(tracks.filter), proven, tracks.silent > 0.0)
+
+    def warp(self, state: OCSORTState, warp: Floats) -> None:
+        warp_tracks(state.tracks, FILTER, warp)
 
     def _predict(self, tracks: OCTracks, dt: float) -> OCTracks:
         tracks.streak = np.where(tracks.silent > 0.0, 0, tracks.streak)
@@ -137,30 +142,52 @@ class OCSORT(Tracker):
 
     def _match(self, tracks: OCTracks, found: DetectionArrays, earlier: Floats, trace: Trace | None) -> Pairs:
         """Overlap with predictions and agreement in direction (OCM); for the rest, overlap with last boxes (OCR)."""
-        overlap = iou_matrix(FILTER.boxes(tracks.filter), found.boxes)
-        near = overlap >= self.iou_threshold
-        rows, columns = near.nonzero()
-        if have_rivals(rows, columns):
-            agreement = direction_agreement(tracks.direction, earlier, found.boxes)
-            rows, columns = solve(-(overlap + self.inertia * found.scores * agreement))
-            accepted = overlap[rows, columns] >= self.iou_threshold
-            rows, columns = rows[accepted], columns[accepted]
-
-        if trace is not None:
-            self._record(trace, tracks, found, earlier, overlap, (rows, columns))
+        boxes = FILTER.boxes(tracks.filter)
+        touching = touching_pairs(boxes, found.boxes)
+        near = (touching.overlap >= self.iou_threshold).nonzero()[0]
+        rows, columns = touching.rows.take(near), touching.columns.take(near)
+        if have_rivals(rows, columns, touching.shape):
+            rows, columns = self._assign(tracks, found, earlier, boxes, touching)
         lost, rest = unmatched(len(tracks), rows), unmatched(len(found), columns)
-        overlap = iou_matrix(tracks.boxes.take(lost, 0), found.boxes.take(rest, 0))
-        r, c = assign(overlap, overlap > 0.0)
-        accepted = overlap[r, c] >= self.iou_threshold
-        r, c = r[accepted], c[accepted]
+        last, left = at(tracks.boxes, lost), at(found.boxes, rest)
+        again = touching_pairs(last, left)
+        chosen = again.choose(again.overlap) if len(again.overlap) else again.rows
+        chosen = chosen[again.overlap.take(chosen) >= self.iou_threshold]
+        r, c = again.rows.take(chosen), again.columns.take(chosen)
         if trace is not None:
-            ids, columns_left = tracks.ids.take(lost), found.indices.take(rest)
+            self._record(trace, tracks, found, earlier, iou_matrix(boxes, found.boxes), (rows, columns))
             words = "tracks left over, by their last detections"
-            least = Limit("IoU", self.iou_threshold, "iou_threshold")
+            least, overlap = Limit("IoU", self.iou_threshold, "iou_threshold"), iou_matrix(last, left)
+            ids, indices = tracks.ids.take(lost), found.indices.take(rest)
             trace.stages.append(
-                overlap_stage(words, ids, trace.start, columns_left, overlap, least, (r, c), gated_first=False)
+                overlap_stage(words, ids, trace.start, indices, overlap, least, (r, c), gated_first=False)
             )
+        if not len(r):
+            return rows, columns
         return np.concatenate((rows, lost.take(r))), np.concatenate((columns, rest.take(c)))
+
+    def _assign(
+        self, tracks: OCTracks, found: DetectionArrays, earlier: Floats, boxes: Floats, touching: Touching
+    ) -> Pairs:
+        """The complete assignment of greatest overlap and agreement; pairs that overlap too little are rejected then.
+
+        Agreement adds no more than `bound` to an overlap and takes no more away. A pair whose overlap is so far above
+        all its rivals' that this cannot matter is in every optimum: swapped in for the two pairs that keep it out, it
+        gains more than they and loses less than the least pair has. Only the others are solved for.
+        """
+        overlap = touching.overlap
+        bound = 0.5 * abs(self.inertia) * max(float(found.scores.max()), -float(found.scores.min()))
+        totals = np.bincount(touching.rows, overlap, touching.shape[0]).take(touching.rows)
+        totals += np.bincount(touching.columns, overlap, touching.shape[1]).take(touching.columns)
+        sure = ((3.0 * overlap - totals > 4.0 * bound) & (overlap >= self.iou_threshold)).nonzero()[0]
+        rows, columns = touching.rows.take(sure), touching.columns.take(sure)
+        r, c = unmatched(touching.shape[0], rows), unmatched(touching.shape[1], columns)
+        gain = direction_agreement(at(tracks.direction, r), at(earlier, r), at(found.boxes, c))
+        gain *= self.inertia * found.scores.take(c)
+        overlap = iou_matrix(at(boxes, r), at(found.boxes, c))
+        i, j = solve(-(overlap + gain))
+        accepted = overlap[i, j] >= self.iou_threshold
+        return np.concatenate((rows, r.take(i[accepted]))), np.concatenate((columns, c.take(j[accepted])))
 
     def _record(
         self, trace: Trace, tracks: OCTracks, found: DetectionArrays, earlier: Floats, overlap: Floats, pairs: Pairs
@@ -185,17 +212,17 @@ class OCSORT(Tracker):
         trace.stages.append(stage)
 
     def _update(self, tracks: OCTracks, rows: Ints, boxes: Floats, earlier: Floats, update: int) -> None:
-        tracks.history[:, update % self.delta] = NONE
+        tracks.history.T[:, update % self.delta] = NONE
         if len(rows):
-            tracks.filter[rows] = FILTER.update(tracks.filter.take(rows, 0), boxes)
-            observe(tracks, rows, boxes, earlier.take(rows, 0), update)
+            filtered = FILTER.update(at(tracks.filter, rows), boxes)
+            observe(tracks, rows, filtered, boxes, at(earlier, rows), update)
 
     def _report(
         self,
         tracks: OCTracks,
         rows: Ints,
         columns: Ints,
-        fresh: OCTracks,
+        fresh: OCTracks | None,
         rest: Ints,
         found: DetectionArrays,
         updates: int,
@@ -205,19 +232,32 @@ class OCSORT(Tracker):
         if updates > self.min_hits:
             proven = tracks.streak.take(rows) >= self.min_hits
             ids, columns = ids[proven], columns[proven]
-        if updates <= self.min_hits or not self.min_hits:
+        if fresh is not None and (updates <= self.min_hits or not self.min_hits):
             ids, columns = np.concatenate((ids, fresh.ids)), np.concatenate((columns, rest))
-        return report(ids, found.boxes.take(columns, 0), found, columns)
+        return report(ids, at(found.boxes, columns), found, columns)
+
+
+def warp_tracks(tracks: OCTracks, kalman: BoxFilter, warp: Floats) -> None:
+    """Everything that the tracks remember, moved along with the camera."""
+    tracks.filter, tracks.seen = kalman.warp(tracks.filter, warp), kalman.warp(tracks.seen, warp)
+    tracks.boxes = warp_boxes(tracks.boxes, warp)
+    history = [warp_boxes(tracks.history[:, k], warp).T for k in range(tracks.history.shape[1])]
+    tracks.history = np.stack(history, 1).T
+    direction = warp[:, :2] @ tracks.direction.T  # (2, N)
+    tracks.direction = (direction / np.maximum(np.hypot(*direction), 1e-12)).T
 
 
 def earlier_observations(tracks: OCTracks, update: int) -> Floats:
     """The detection of `delta` updates ago, or the oldest one since, or the last one: (N, 4)."""
-    delta = tracks.history.shape[1]
-    out = tracks.boxes
-    for back in range(1, delta + 1):
-        then = tracks.history[:, (update - back) % delta]
-        out = np.where(np.isnan(then[:, :1]), out, then)
-    return out
+    history = tracks.history.T  # (4, delta, N)
+    delta = history.shape[1]
+    out = history[:, update % delta].copy()
+    for newer in (*(history[:, (update + k) % delta] for k in range(1, delta)), tracks.boxes.T):
+        missing = np.isnan(out[0])
+        if not np.count_nonzero(missing):
+            break
+        out = np.where(missing, newer, out)
+    return out.T
 
 
 def direction_agreement(direction: Floats, earlier: Floats, boxes: Floats) -> Floats:
@@ -226,36 +266,44 @@ def direction_agreement(direction: Floats, earlier: Floats, boxes: Floats) -> Fl
     A quarter turn minus the angle between the track's `direction` (N, 2) and that from its `earlier` box (N, 4) to the
     detection, over pi (section 4.2).
     """
-    x = 0.5 * ((boxes[:, 0] + boxes[:, 2]) - (earlier[:, 0] + earlier[:, 2])[:, None])  # (N, M)
-    y = 0.5 * ((boxes[:, 1] + boxes[:, 3]) - (earlier[:, 1] + earlier[:, 3])[:, None])
-    cosine = x * direction[:, :1]
-    cosine += y * direction[:, 1:]
+    boxes, earlier, direction = boxes.T, earlier.T, direction.T
+    x = 0.5 * ((boxes[0] + boxes[2]) - (earlier[0] + earlier[2])[:, None])  # (N, M)
+    y = 0.5 * ((boxes[1] + boxes[3]) - (earlier[1] + earlier[3])[:, None])
+    cosine = x * direction[0][:, None]
+    cosine += y * direction[1][:, None]
     x *= x
     y *= y
     x += y
-    cosine /= np.sqrt(x) + 1e-6
+    np.sqrt(x, out=x)
+    x += 1e-6
+    cosine /= x
     np.minimum(np.maximum(cosine, -1.0), 1.0, out=cosine)
     return 0.5 - np.arccos(cosine) / np.pi
 
 
-def have_rivals(rows: Ints, columns: Ints) -> bool:
+def have_rivals(rows: Ints, columns: Ints, shape: tuple[int, int]) -> bool:
     """Whether a row or a column is in two of the pairs."""
-    return bool(len(rows)) and max(np.bincount(rows).max(), np.bincount(columns).max()) > 1
+    taken = np.zeros(shape[0], bool), np.zeros(shape[1], bool)
+    taken[0][rows], taken[1][columns] = True, True
+    return any(int(np.count_nonzero(marks)) < len(rows) for marks in taken)
 
 
 def unit_shift(before: Floats, after: Floats) -> Floats:
     """The direction of motion between the centres of boxes (N, 4), as vectors (N, 2) of length 1, 0 at rest."""
-    shift = (after[:, :2] + after[:, 2:]) - (before[:, :2] + before[:, 2:])
+    before, after = before.T, after.T
+    shift = (after[:2] + after[2:]) - (before[:2] + before[2:])
     shift *= 0.5
-    return shift / (np.sqrt(shift[:, :1] ** 2 + shift[:, 1:] ** 2) + 1e-6)
+    shift /= np.sqrt(shift[0] ** 2 + shift[1] ** 2) + 1e-6
+    return shift.T
 
 
-def observe(tracks: OCTracks, rows: Ints, boxes: Floats, earlier: Floats, update: int) -> None:
-    """The tracks at `rows`, whose filter is updated, have been seen at `boxes`."""
-    tracks.seen[rows] = tracks.filter.take(rows, 0)
-    tracks.direction[rows] = unit_shift(earlier, boxes)
-    tracks.boxes[rows] = boxes
-    tracks.history[rows, update % tracks.history.shape[1]] = boxes
+def observe(tracks: OCTracks, rows: Ints, filtered: Floats, boxes: Floats, earlier: Floats, update: int) -> None:
+    """The tracks at `rows`, whose filter is updated to `filtered`, have been seen at `boxes`."""
+    tracks.filter.T[..., rows] = filtered.T
+    tracks.seen.T[..., rows] = filtered.T
+    tracks.direction.T[:, rows] = unit_shift(earlier, boxes).T
+    tracks.boxes.T[:, rows] = boxes.T
+    tracks.history.T[:, update % tracks.history.shape[1], rows] = boxes.T
     tracks.silent[rows] = 0.0
     tracks.hits[rows] += 1
     tracks.streak[rows] += 1
@@ -267,19 +315,19 @@ def re_update(tracks: OCTracks, rows: Ints, boxes: Floats) -> None:
     From its state at the last detection, every step of the gap is predicted and updated with a virtual box between
     the last detection and the new one; what is left is the prediction for the new one.
     """
-    again = tracks.silent.take(rows) > 1.0
-    if not np.count_nonzero(again):
+    silent = tracks.silent.take(rows)
+    again = (silent > 1.0).nonzero()[0]
+    if not len(again):
         return
-    rows, boxes = rows[again], boxes[again]
-    steps = np.maximum(np.rint(tracks.silent.take(rows)), 1.0)
-    order = np.argsort(-steps, kind="stable")  # so that those still under way come first
-    rows, boxes, steps = rows[order], boxes[order], steps[order]
-    dt = (tracks.silent.take(rows) / steps)[:, None]
-    before = tracks.boxes.take(rows, 0)
+    silent = silent.take(again)
+    steps = np.maximum(np.rint(silent), 1.0).astype(np.int64)
+    order = (-steps).argsort(kind="stable")  # so that those still under way come first
+    steps, dt, again = steps.take(order), (silent / steps).take(order), again.take(order)
+    rows, boxes = rows.take(again), at(boxes, again)
+    before = at(tracks.boxes, rows)
     shift = (boxes - before) / steps[:, None]
-    states = tracks.seen.take(rows, 0)
-    for step in range(1, int(steps[0]) + 1):
-        active, inside = np.count_nonzero(steps >= step), np.count_nonzero(steps > step)
-        states[:active] = FILTER.predict(states[:active], dt[:active])
-        states[:inside] = FILTER.update(states[:inside], before[:inside] + shift[:inside] * step)
-    tracks.filter[rows] = states
+    gone = np.arange(1.0, steps[0])[:, None, None]
+    between = FILTER.encode((before + shift * gone).reshape(-1, 4)).T.reshape(4, -1, len(rows))  # (4, S, N)
+    unit = np.count_nonzero(dt == 1.0) == len(dt)
+    states = FILTER.follow(at(tracks.seen, rows), between.transpose(1, 2, 0), steps - 1, 1.0 if unit else dt[:, None])
+    tracks.filter.T[..., rows] = states.T

@@ -191,8 +191,8 @@ def _rts(run: Floats, kalman: BoxFilter) -> Floats:
 
 def _step_back(state: Floats, predicted: Floats, smooth: Floats) -> Floats:
     """The smoothed state at k from the filtered one at k, the prediction for k + 1 and the smoothed one there."""
-    p00, p01, p11 = state[:, VARIANCE], state[:, COVARIANCE], state[:, VELOCITY_VARIANCE]
-    q00, q01, q11 = predicted[:, VARIANCE], predicted[:, COVARIANCE], predicted[:, VELOCITY_VARIANCE]
+    p00, p01, p11 = state[..., VARIANCE], state[..., COVARIANCE], state[..., VELOCITY_VARIANCE]
+    q00, q01, q11 = predicted[..., VARIANCE], predicted[..., COVARIANCE], predicted[..., VELOCITY_VARIANCE]
     determinant = q00 * q11 - q01 * q01
     determinant = np.where(determinant > 0.0, determinant, np.inf)  # a coordinate without velocity: no gain in it
     # gain = P F^T (predicted covariance)^-1, with F = [[1, 1], [0, 1]]
@@ -202,8 +202,8 @@ def _step_back(state: Floats, predicted: Floats, smooth: Floats) -> Floats:
     g10, g11 = (c * q11 - d * q01) / determinant, (d * q00 - c * q01) / determinant
     still = np.isinf(determinant)
     g00 = np.where(still & (q00 > 0), p00 / np.maximum(q00, 1e-300), g00)
-    x, v = smooth[:, POSITION] - predicted[:, POSITION], smooth[:, VELOCITY] - predicted[:, VELOCITY]
+    x, v = smooth[..., POSITION] - predicted[..., POSITION], smooth[..., VELOCITY] - predicted[..., VELOCITY]
     out = state.copy()
-    out[:, POSITION] += g00 * x + g01 * v
-    out[:, VELOCITY] += g10 * x + g11 * v
+    out[..., POSITION] += g00 * x + g01 * v
+    out[..., VELOCITY] += g10 * x + g11 * v
     return out

@@ -70,6 +70,21 @@ class ReIDHead(nn.Module):
         return logits
 
 
+class PooledFeatures(nn.Module):
+    """Pooled features (N, C) as they are: what an ImageNet classifier's backbone knows of looks, without training.
+
+    Args:
+        size: C, of the backbone.
+    """
+
+    def __init__(self, size: int = 512) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
 class ReID(SequenceModel):
     """The embeddings of boxes of a picture; an `Embedder`, and as a sequence model that of `frame.detections`.
 
@@ -82,7 +97,13 @@ class ReID(SequenceModel):
     """
 
     def __init__(
-        self, *, crops: Crops, backbone: nn.Module, head: ReIDHead, margin: float = 0.3, max_crops: int = 256
+        self,
+        *,
+        crops: Crops,
+        backbone: nn.Module,
+        head: ReIDHead | PooledFeatures,
+        margin: float = 0.3,
+        max_crops: int = 256,
     ) -> None:
         super().__init__()
         self.crops, self.backbone, self.head = crops, backbone, head
@@ -125,8 +146,11 @@ class ReID(SequenceModel):
         """The losses of all objects of the clips. Their `ids` are identities of the whole data set, from 0.
 
         Raises:
+            TypeError: the head has no classifier.
             ValueError: objects without ids, ids that the classifier does not have, or fewer than two objects.
         """
+        if not isinstance(self.head, ReIDHead):
+            raise TypeError("features as they are do not learn identities: give the model a ReIDHead")
         frames = [frame for clip in clips for frame in clip.frames]
         truths = [_objects(frame, clip.video) for clip in clips for frame in clip.frames]
         identities = torch.cat([ids for _, ids in truths]).to(self.device)

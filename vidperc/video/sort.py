@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..structures import Frame, Instances
-from .association import Floats, Ints, Pairs, assign, iou_matrix, unmatched
+from .association import Floats, Ints, Pairs, assign, iou_matrix, touching_pairs, unmatched
+from .camera_motion import warp_boxes
 from .kalman import AreaRatioFilter
 from .trace import Limit, Trace, overlap_stage
-from .track_arrays import DetectionArrays, describe, join_rows, no_tracks, report, take_rows
+from .track_arrays import DetectionArrays, at, describe, join_rows, report, take_rows
 from .tracking import Tracker, TrackerState, check_dt
 
 FILTER = AreaRatioFilter()
@@ -27,7 +28,7 @@ class SORTTracks:
     labels: Ints  # (N,)
     streak: Ints  # (N,) updates in a row with a detection, not counting the one that started the track
     silent: Floats  # (N,) time since the last detection
-    filter: Floats  # (N, 5, 4)
+    filter: Floats  # (N, 4, 5)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -62,18 +63,22 @@ class SORT(Tracker):
         found = DetectionArrays.read(detections, state.updates)
         tracks = self._predict(state.tracks, check_dt(dt))
         rows, columns = self._match(tracks, found, state.trace)
-        self._update(tracks, rows, found.boxes.take(columns, 0))
+        self._update(tracks, rows, at(found.boxes, columns))
         state.updates += 1
-        fresh = _start(found.take(unmatched(len(found), columns)), state.next_id)
-        state.next_id += len(fresh)
-        report = self._report(tracks, rows, columns, fresh, found, state.updates)
+        rest = unmatched(len(found), columns)
+        fresh = _start(found.take(rest), state.next_id) if len(rest) else None
+        state.next_id += len(rest)
+        out = self._report(tracks, rows, columns, fresh, rest, found, state.updates)
         state.tracks = self._end(tracks, fresh)
-        return report
+        return out
 
     def alive(self, state: SORTState) -> Instances:
         tracks = state.tracks
         proven = tracks.streak >= self.min_hits
         return describe(tracks.ids, tracks.labels, FILTER.boxes(tracks.filter), proven, tracks.silent > 0.0)
+
+    def warp(self, state: SORTState, warp: Floats) -> None:
+        state.tracks.filter = FILTER.warp(state.tracks.filter, warp)
 
     def _predict(self, tracks: SORTTracks, dt: float) -> SORTTracks:
         if not len(tracks):
@@ -83,12 +88,13 @@ class SORT(Tracker):
 
     def _match(self, tracks: SORTTracks, found: DetectionArrays, trace: Trace | None) -> Pairs:
         """The assignment of greatest total overlap; pairs below the threshold are rejected afterwards (section 3.3)."""
-        overlap = iou_matrix(FILTER.boxes(tracks.filter), found.boxes)  # (N, M)
-        rows, columns = assign(overlap, overlap > 0.0)
-        accepted = overlap[rows, columns] >= self.iou_threshold
-        pairs = rows[accepted], columns[accepted]
+        boxes = FILTER.boxes(tracks.filter)
+        touching = touching_pairs(boxes, found.boxes)
+        chosen = touching.choose(touching.overlap)
+        chosen = chosen[touching.overlap.take(chosen) >= self.iou_threshold]
+        pairs = touching.rows.take(chosen), touching.columns.take(chosen)
         if trace is not None:
-            least = Limit("IoU", self.iou_threshold, "iou_threshold")
+            least, overlap = Limit("IoU", self.iou_threshold, "iou_threshold"), iou_matrix(boxes, found.boxes)
             trace.stages.append(
                 overlap_stage("all tracks", tracks.ids, (), found.indices, overlap, least, pairs, gated_first=False)
             )
@@ -96,14 +102,14 @@ class SORT(Tracker):
 
     def _update(self, tracks: SORTTracks, rows: Ints, boxes: Floats) -> None:
         if len(rows):
-            tracks.filter[rows] = FILTER.update(tracks.filter.take(rows, 0), boxes)
+            tracks.filter.T[..., rows] = FILTER.update(at(tracks.filter, rows), boxes).T
             tracks.silent[rows] = 0.0
             tracks.streak[rows] += 1
 
-    def _end(self, tracks: SORTTracks, fresh: SORTTracks) -> SORTTracks:
+    def _end(self, tracks: SORTTracks, fresh: SORTTracks | None) -> SORTTracks:
         kept = tracks.silent <= self.max_age
         rows = None if np.count_nonzero(kept) == len(kept) else kept.nonzero()[0]
-        if len(fresh):
+        if fresh is not None:
             return join_rows(tracks, rows, fresh)
         return tracks if rows is None else take_rows(tracks, rows)
 
@@ -112,7 +118,8 @@ class SORT(Tracker):
         tracks: SORTTracks,
         rows: Ints,
         columns: Ints,
-        fresh: SORTTracks,
+        fresh: SORTTracks | None,
+        rest: Ints,
         found: DetectionArrays,
         updates: int,
     ) -> Instances:
@@ -120,14 +127,11 @@ class SORT(Tracker):
         if updates > self.min_hits:
             proven = (tracks.streak.take(rows) >= self.min_hits).nonzero()[0]
             rows, columns = rows.take(proven), columns.take(proven)
-        if not self.min_hits or updates <= self.min_hits:
-            tracks = join_rows(tracks, rows, fresh)
-            columns = np.concatenate((columns, unmatched(len(found), columns)))
-        elif not len(rows):
-            return no_tracks()
-        else:
-            tracks = take_rows(tracks, rows)
-        return report(tracks.ids, FILTER.boxes(tracks.filter), found, columns)
+        ids, states = tracks.ids.take(rows), at(tracks.filter, rows)
+        if fresh is not None and (not self.min_hits or updates <= self.min_hits):
+            ids, columns = np.concatenate((ids, fresh.ids)), np.concatenate((columns, rest))
+            states = np.concatenate((states, fresh.filter))
+        return report(ids, FILTER.boxes(states), found, columns)
 
 
 def _start(found: DetectionArrays, first_id: int) -> SORTTracks:
@@ -208,6 +212,9 @@ class EagerSORT(Tracker):
         tracks = state.tracks
         confirmed = tracks.hits >= self.confirm
         return describe(tracks.ids, tracks.labels, tracks.boxes, confirmed, np.zeros(len(tracks), bool))
+
+    def warp(self, state: EagerSORTState, warp: Floats) -> None:
+        state.tracks.boxes = warp_boxes(state.tracks.boxes, warp)
 
 
 def match_overlap(boxes: Floats, others: Floats, threshold: float) -> Pairs:

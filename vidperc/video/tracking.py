@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..sequence import SequenceModel
@@ -58,6 +60,15 @@ class Tracker(ABC):
     @abstractmethod
     def alive(self, state: Any) -> Instances:
         """All tracks remembered after the last update, tentative and lost ones too: boxes, ids, labels, states."""
+
+    def warp(self, state: Any, warp: NDArray[np.float64]) -> None:
+        """Move all tracks along with the camera, before the update with the frame after its motion.
+
+        Args:
+            state: of this tracker, changed in place.
+            warp: (2, 3) affine; a point (x, y) of the previous frame is at warp @ (x, y, 1) in the next one.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say how its tracks move with the camera")
 
 
 def check_dt(dt: float) -> float:
@@ -205,6 +216,14 @@ class TrackByDetection(SequenceModel):
         return (frame.time - before) * self.frame_rate
 
 
+def rows_of_labels(detections: Instances, labels: Sequence[int] | None) -> Tensor | None:
+    """The rows (K,) of detections of these labels, None for all."""
+    if labels is None or detections.labels is None:
+        return None
+    wanted = torch.tensor(labels, dtype=torch.int64, device=detections.labels.device)
+    return torch.isin(detections.labels, wanted).nonzero()[:, 0]
+
+
 def restore_indices(tracks: Instances, rows: Tensor | None) -> Instances:
     """`tracks` with detection indices that count in the detections from which `rows` were chosen."""
     if rows is None or tracks.detection_indices is None:
@@ -255,6 +274,10 @@ class PerClass(Tracker):
                 state.trace.extend(inner.trace, rows.numpy())
             parts.append(restore_indices(tracks, rows))
         return Instances.cat(parts) if parts else no_tracks()
+
+    def warp(self, state: PerClassState, warp: NDArray[np.float64]) -> None:
+        for inner in (state.classes or {}).values():
+            self.tracker.warp(inner, warp)
 
     def alive(self, state: PerClassState) -> Instances:
         parts = [self.tracker.alive(inner) for inner in (state.classes or {}).values()]

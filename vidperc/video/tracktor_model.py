@@ -21,7 +21,7 @@ from ..structures import Frame, ImageList, Instances, Video
 from .association import Floats, Ints
 from .camera_motion import STILL, CameraMotion, CameraMotionState, ECCMotion
 from .public_detector import judge
-from .tracking import Embedder
+from .tracking import Embedder, restore_indices, rows_of_labels
 from .tracktor import TracktorTracker, TracktorTrackerState
 
 
@@ -41,6 +41,7 @@ class Tracktor(SequenceModel):
         tracker: the rules.
         reid: revives lost tracks by appearance.
         camera: moves the tracks along with the camera before they are regressed; the paper's is ECC.
+        labels: the classes to track; all where None.
     """
 
     def __init__(
@@ -50,11 +51,13 @@ class Tracktor(SequenceModel):
         tracker: TracktorTracker,
         reid: Embedder | None = None,
         camera: CameraMotion | None = None,
+        labels: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(detector.roi_head, RoIHead):
             raise TypeError(f"Tracktor needs a detector of one second stage, got {type(detector.roi_head).__name__}")
         self.detector, self.tracker, self.reid, self.camera = detector, tracker, reid, camera
+        self.labels = None if labels is None else tuple(labels)
 
     def init_state(self, video: Video | None = None) -> TracktorState:
         return TracktorState(self.tracker.init_state(), CameraMotionState())
@@ -66,14 +69,18 @@ class Tracktor(SequenceModel):
         images = self.detector.preprocessor([frame.image for frame in frames], self.device)
         features = self.detector.extract_features(images)
         found = self.find(features, images, frames)
+        chosen = [rows_of_labels(detections, self.labels) for detections in found]
         return [
-            self.tracker.update(
-                detections,
-                state.tracks,
-                DetectorNetworks(self.detector, features, images, i, frame, self.reid),
-                warp=None if self.camera is None else self.camera.estimate(frame, state.camera, None),
+            restore_indices(
+                self.tracker.update(
+                    detections if rows is None else detections[rows],
+                    state.tracks,
+                    DetectorNetworks(self.detector, features, images, i, frame, self.reid),
+                    warp=None if self.camera is None else self.camera.estimate(frame, state.camera, None),
+                ),
+                rows,
             )
-            for i, (frame, detections, state) in enumerate(zip(frames, found, states, strict=True))
+            for i, (frame, detections, rows, state) in enumerate(zip(frames, found, chosen, states, strict=True))
         ]
 
     def find(self, features: list[Tensor], images: ImageList, frames: Sequence[Frame]) -> list[Instances]:

@@ -26,6 +26,8 @@ class SceneOptions:
         residents: how many of them stay in the picture for all of the video, never leaving.
         radius: of the objects, (least, most) at their mean scale.
         life: frames from an object's entry to its exit, (least, most).
+        pace: of each object, (least, most): at half the pace it moves, turns and swells half as fast, and
+            its life is twice as long.
         scale_change: the size swings by this factor about its mean, 0.3 for +-30 %.
         pan, shake: amplitude of the camera's slow and fast movement.
         motion_blur: fraction of the time between two frames that the shutter is open.
@@ -44,6 +46,7 @@ class SceneOptions:
     residents: int = 0
     radius: tuple[float, float] = (0.08, 0.19)
     life: tuple[int, int] = (70, 160)
+    pace: tuple[float, float] = (1.0, 1.0)
     scale_change: float = 0.3
     pan: float = 0.1
     shake: float = 0.004
@@ -59,8 +62,11 @@ class SceneOptions:
 
 FLAVOURS: dict[str, SceneOptions] = {
     "det": SceneOptions(),
-    # Half of the frames so blurred that shape and texture are gone: neighbours know better.
-    "vid": SceneOptions(objects=(2, 5), defocus=0.035, defocus_share=0.5, shake=0.006, motion_blur=0.5),
+    # Slow, medium and fast objects; half of the frames so blurred that shape and texture are gone: neighbours know
+    # better, and there is always one within seven frames.
+    "vid": SceneOptions(
+        objects=(2, 5), pace=(0.06, 1.0), pan=0.03, defocus=0.06, defocus_share=0.5, defocus_length=20, motion_blur=0.5
+    ),
     "mot": SceneOptions(objects=(6, 10), radius=(0.06, 0.13), pan=0.0, shake=0.0),
     "sot": SceneOptions(objects=(4, 6), residents=1, scale_change=0.45, shake=0.008),
     "vis": SceneOptions(objects=(3, 5), boxes="visible", masks=True),
@@ -195,9 +201,11 @@ def make_scene(seed: int, length: int, size: tuple[int, int], options: SceneOpti
         if slot < options.residents:
             actors.append(_resident(own, length, size, options))
             continue
-        birth = -int(own.uniform(0.2, 0.8) * options.life[0])
+        pace = _pace(own, options)
+        birth = -int(own.uniform(0.2, 0.8) * options.life[0] / pace)
         while birth < length:
-            actors.append(_passer(own, birth, size, margin, options))
+            actors.append(_passer(own, birth, pace, size, margin, options))
+            pace = _pace(own, options)
             birth = actors[-1].death + int(own.integers(0, 8))
     # Numbered in the order in which they appear; residents first.
     order = sorted(actors, key=lambda actor: (not actor.stays, max(actor.birth, 0), actor.seed))
@@ -205,7 +213,12 @@ def make_scene(seed: int, length: int, size: tuple[int, int], options: SceneOpti
     return Scene(numbered, camera, seed, margin)
 
 
-def _looks(rng: np.random.Generator, short: int, options: SceneOptions) -> dict[str, object]:
+def _pace(rng: np.random.Generator, options: SceneOptions) -> float:
+    low, high = options.pace
+    return low if low == high else float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+
+def _looks(rng: np.random.Generator, short: int, pace: float, options: SceneOptions) -> dict[str, object]:
     low, high = options.radius
     radius = short * float(np.exp(rng.uniform(np.log(low), np.log(high))))
     swing = options.scale_change * rng.uniform(0.3, 1)
@@ -215,19 +228,25 @@ def _looks(rng: np.random.Generator, short: int, options: SceneOptions) -> dict[
         "seed": int(rng.integers(2**31)),
         "depth": float(rng.random()),
         "radius": radius,
-        "swell": (swing, 2 * np.pi / rng.uniform(40, 120), rng.uniform(0, 2 * np.pi)),
-        "turn": (rng.uniform(-0.25, 0.25), rng.uniform(0, 0.3), 2 * np.pi / rng.uniform(30, 90), rng.uniform(0, 6.28)),
-    }
+        "swell": (swing, pace * (2 * np.pi / rng.uniform(40, 120)), rng.uniform(0, 2 * np.pi)),
+        "turn": (
+            rng.uniform(-0.25, 0.25), rng.uniform(0, 0.3), pace * (2 * np.pi / rng.uniform(30, 90)),
+            rng.uniform(0, 6.28),
+        ),
+    }  # fmt: skip
 
 
-def _passer(rng: np.random.Generator, birth: int, size: tuple[int, int], margin: int, options: SceneOptions) -> Actor:
+def _passer(
+    rng: np.random.Generator, birth: int, pace: float, size: tuple[int, int], margin: int, options: SceneOptions
+) -> Actor:
     """An object that comes in over one border and leaves over another."""
-    looks = _looks(rng, min(size), options)
+    looks = _looks(rng, min(size), pace, options)
     reach = looks["radius"] * (1 + options.scale_change) + margin  # type: ignore[operator]
     start = _beside(rng, int(rng.integers(4)), size, reach)
     end = _through(rng, start, size, reach)
     return Actor(
-        birth=birth, death=birth + int(rng.integers(options.life[0], options.life[1] + 1)), start=start, end=end,
+        birth=birth, death=birth + round(int(rng.integers(options.life[0], options.life[1] + 1)) / pace), start=start,
+        end=end,
         sway=(min(size) * rng.uniform(0, 0.12), rng.uniform(0.5, 1.5), 0.0),
         hurry=rng.uniform(-0.7, 0.7), stays=False, **looks,  # type: ignore[arg-type]
     )  # fmt: skip
@@ -240,7 +259,7 @@ def _resident(rng: np.random.Generator, length: int, size: tuple[int, int], opti
     return Actor(
         birth=0, death=2**40, start=(0.25 * width, 0.25 * height), end=(0.75 * width, 0.75 * height),
         sway=(0.0, 2**40 * rng.uniform(0.8, 1.4) / life, rng.uniform(0, 2 * np.pi)), hurry=0.0, stays=True,
-        **_looks(rng, min(size), options),  # type: ignore[arg-type]
+        **_looks(rng, min(size), 1.0, options),  # type: ignore[arg-type]
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -72,6 +72,41 @@ class SyntheticVideo:
         return (self.read(index) for index in range(start, self._length))
 
     def read(self, index: int) -> Frame:
+        picture, owner, drawn = self._paint(index)
+        picture = self._through_the_lens(picture, index)
+        frame = Frame.from_array(picture, index, index / FPS)
+        frame.instances = self._instances(owner, drawn)
+        return frame
+
+    def flows(self, index: int, others: Sequence[int], stride: int = 1) -> np.ndarray:
+        """Where what is seen in a frame is in others, whether it is seen there or not: (O, 2, H / stride, W / stride).
+
+        Displacements x, y in pixels, exact, at the middle of each square of `stride` pixels.
+
+        Raises:
+            IndexError: the video has no such frame.
+        """
+        _, owner, drawn = self._paint(index)
+        middle = stride // 2
+        owner = owner[middle::stride, middle::stride]
+        y, x = (np.arange(n) * stride + middle + 0.5 for n in owner.shape)
+        points = np.stack(np.meshgrid(x, y))  # (2, h, w)
+        out = np.empty((len(others), *points.shape), np.float32)
+        for flow, other in zip(out, others, strict=True):
+            if not 0 <= other < self._length:
+                raise IndexError(f"{self.name}: frame {other} of {self._length}")
+            shift = np.subtract(self.scene.camera.offset(index), self.scene.camera.offset(other))
+            flow[:] = shift[:, None, None]
+            for number, item in enumerate(drawn, 1):
+                mine = owner == number
+                before, after = self._pose(item.actor, index), self._pose(item.actor, other)
+                flow[:, mine] = _carry(points[:, mine], before, after) - points[:, mine]
+        return out
+
+    # drawing
+
+    def _paint(self, index: int) -> tuple[np.ndarray, np.ndarray, list[_Drawn]]:
+        """A frame before the lens (H, W, 3), the number of what is seen at each pixel (H, W), and what was drawn."""
         if not 0 <= index < self._length:
             raise IndexError(f"{self.name}: frame {index} of {self._length}")
         picture = self._draw_background(index)
@@ -81,12 +116,7 @@ class SyntheticVideo:
             item = self._draw(picture, owner, actor, index, len(drawn) + 1)
             if item is not None:
                 drawn.append(item)
-        picture = self._through_the_lens(picture, index)
-        frame = Frame.from_array(picture, index, index / FPS)
-        frame.instances = self._instances(owner, drawn)
-        return frame
-
-    # drawing
+        return picture, owner, drawn
 
     def _draw_background(self, index: int) -> np.ndarray:
         """A window of the background where the camera is, to a fraction of a pixel, (H, W, 3)."""
@@ -168,6 +198,14 @@ class SyntheticVideo:
             return instances[torch.from_numpy(seen > 0)]
         inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         return instances[torch.from_numpy(inside)]
+
+
+def _carry(points: np.ndarray, before: Pose, after: Pose) -> np.ndarray:
+    """Points (2, K) of an object in one pose, where they are in another."""
+    turn, scale = after.angle - before.angle, after.radius / before.radius
+    cos, sin = scale * np.cos(turn), scale * np.sin(turn)
+    x, y = points[0] - before.x, points[1] - before.y
+    return np.stack([after.x + cos * x - sin * y, after.y + sin * x + cos * y])
 
 
 def outline_box(outline: np.ndarray, pose: Pose) -> tuple[float, float, float, float]:

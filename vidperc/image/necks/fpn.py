@@ -72,7 +72,7 @@ class FPN(nn.Module):
         used = features[self.start_level :]
         laterals = [conv(x) for conv, x in zip(self.lateral_convs, used)]
         for fine in range(len(laterals) - 1, 0, -1):
-            laterals[fine - 1].add_(F.interpolate(laterals[fine], size=laterals[fine - 1].shape[-2:]))
+            add_upsampled(laterals[fine - 1], laterals[fine])
         outputs = [conv(x) for conv, x in zip(self.fpn_convs, laterals)]
         if self.extra == "pool":
             while len(outputs) < self.levels:
@@ -84,3 +84,11 @@ class FPN(nn.Module):
                 source = F.relu(outputs[-1]) if self.relu_before_extra else outputs[-1]
             outputs.append(conv(source))
         return outputs
+
+
+def add_upsampled(fine: Tensor, coarse: Tensor) -> None:
+    """Add a coarse map (B, D, h, w) to a fine one (B, D, H, W), in place, every pixel to those it covers."""
+    if fine.shape[2] == 2 * coarse.shape[2] and fine.shape[3] == 2 * coarse.shape[3]:
+        fine.unflatten(3, (-1, 2)).unflatten(2, (-1, 2)).add_(coarse[:, :, :, None, :, None])
+    else:
+        fine.add_(F.interpolate(coarse, size=fine.shape[-2:]))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ...ops.roi_align import roi_align
+from ...ops.roi_align import gathers, roi_align, roi_align_into
 from ...structures import Instances
 
 
@@ -41,6 +41,8 @@ class RoIExtractor:
         if len(self.strides) == 1:
             return self._align(features[0], rois, self.strides[0])
         levels = self.levels_of(rois[:, 1:])
+        if len(rois) and gathers(features[0]):
+            return self._gather(features, rois, levels)
         out: Tensor | None = None
         for level, stride in enumerate(self.strides):
             index = (levels == level).nonzero(as_tuple=True)[0]
@@ -50,6 +52,15 @@ class RoIExtractor:
                     out = part.new_zeros(len(rois), *part.shape[1:])
                 out = out.index_copy(0, index, part)
         return self._align(features[0], rois, self.strides[0]) if out is None else out
+
+    def _gather(self, features: Sequence[Tensor], rois: Tensor, levels: Tensor) -> Tensor:
+        """The levels' results written where they belong, without copies."""
+        out = features[0].new_empty(len(rois), self.output_size, self.output_size, features[0].shape[1])
+        for level, stride in enumerate(self.strides):
+            index = (levels == level).nonzero(as_tuple=True)[0]
+            if len(index):
+                roi_align_into(out, index, features[level], rois[index], 1 / stride, self.sampling_ratio, self.aligned)
+        return out.permute(0, 3, 1, 2)
 
     def levels_of(self, boxes: Tensor) -> Tensor:
         """The level (P,) of each box (P, 4)."""
