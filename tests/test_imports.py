@@ -23,7 +23,7 @@ ALLOWED = {
     "zoo": {"structures"},
     "export": {"structures", "io"},
     "visualize": {"structures"},
-    "engine": {"structures", "sequence", "checkpoint", "data", "evaluation", "io", "visualize"},
+    "engine": {"structures", "sequence", "checkpoint", "data", "evaluation", "export", "io", "visualize"},
     "models": {"sequence", "engine", "checkpoint", "zoo", "layers", "ops"},
 }
 # the public faces join everything

@@ -14,6 +14,7 @@ import vidperc
 from vidperc.cli import main
 from vidperc.data.synthetic import SyntheticVideo
 from vidperc.pipeline import make_tracker, track
+from vidperc.sequence import SequenceModel
 from vidperc.structures import Frame, Instances
 
 
@@ -173,3 +174,9 @@ def test_only_what_is_in_the_region(tmp_path):
     corners = [(0, 0), (40, 0), (40, 64), (0, 64)]
     result = track(frames, tmp_path, detector=two, tracker="sort", region=corners, annotate=False)
     assert len(result.ids) == 1
+
+
+@pytest.mark.parametrize("name", ["deepsort", "tracktor", "bytetrack_tiny_det"])
+def test_models_of_shipped_parts_load(name):
+    """Strictly: every tensor of the part is in its file."""
+    assert isinstance(vidperc.load(name), SequenceModel)

@@ -20,7 +20,7 @@ from vidperc.engine.log import read_log
 from vidperc.engine.train import RunOptions
 from vidperc.models import get_config, load
 from vidperc.shipping import FOLDER, _command_line, ship
-from vidperc.training import train
+from vidperc.training import default_name, train
 
 SHORT = {
     "schedule.iterations": 2, "schedule.batch_size": 2, "schedule.warmup_iterations": 1, "count": 2, "length": 2,
@@ -111,6 +111,13 @@ def test_a_signal_to_all_processes_ends_the_run_with_its_state_kept(tmp_path):
     finally:
         process.kill()
     assert read_checkpoint(tmp_path / "last.pt")["training"]["iteration"] >= 3
+
+
+def test_every_task_has_a_tiny_model_that_trains_on_synthetic_videos():
+    for task in ("det", "vid", "mot", "sot", "vis", "reid"):
+        config = get_config(default_name(task))
+        assert config.train_data is not None
+        assert config.schedule is not None
 
 
 def test_a_task_without_a_tiny_model():

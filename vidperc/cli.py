@@ -395,6 +395,8 @@ def run_list(options: argparse.Namespace) -> int:
             continue
         metrics = row.metrics.items() if row else ()
         figures = ", ".join(f"{key} {value:g}" for key, value in metrics if value is not None)
+        if row and row.source:
+            figures += f" ({row.source})"
         rows.append((name, row.method if row else "", figures, "published" if row and row.checkpoint else ""))
     headings = ("name", "method", "published figures", "checkpoint")
     if options.markdown:

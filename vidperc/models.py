@@ -153,7 +153,8 @@ def load(
     model: SequenceModel = fdl.build(config.model)
     path = _checkpoint_path(name, config, checkpoint)
     if path is not None:
-        load_checkpoint(model, path, config.published_keys, strict=strict)
+        filled = model if checkpoint is not None else model.get_submodule(config.shipped_part)
+        load_checkpoint(filled, path, config.published_keys, strict=strict)
     elif not config.pretrained and any(True for _ in model.parameters()):
         text = f'{name}: no checkpoint is given, its weights are untrained; checkpoint="published" takes the zoo\'s'
         warnings.warn(text, stacklevel=2)

@@ -18,12 +18,22 @@ from .engine.experiment import TestData
 from .engine.image_sets import ImageSet, find_images
 from .engine.mot import MOTRecord, find_sequences, half_sequence, run_sequences, score_sequences, synthetic_sequences
 from .engine.processes import Processes, processes
+from .engine.segmentation import (
+    SegmentationData,
+    find_segmentation,
+    read_entries,
+    score_segmentation,
+    segment_records,
+    table_of,
+)
 from .engine.video_detection import find_vid
 from .engine.video_detection import write_coco_results as write_video_results
 from .evaluation.coco import Backend
 from .evaluation.vid import VIDEvaluator
+from .evaluation.vis import VISScores
 from .export.detections import coco_rows, scalabel_frames, write_coco_results, write_scalabel
 from .export.motchallenge import write_submission
+from .export.youtube_vis import write_youtube_vis
 from .image.two_stage import RPN
 from .models import get_config, load
 from .refine_files import refine_file
@@ -34,7 +44,7 @@ from .video.tracking import GivenDetections
 
 Progress = Callable[[str, int, "int | None"], None]
 ResultFormat = Literal["coco", "scalabel"]
-DEFAULTS = {"mot": "sort", "det": "tiny_det", "vid": "tiny_vid"}
+DEFAULTS = {"mot": "sort", "det": "tiny_det", "vid": "tiny_vid", "vis": "tiny_vis"}
 
 
 @dataclass
@@ -260,6 +270,39 @@ def test_video_detection(run: Run) -> Outcome:
     return Outcome(scores, scores.table(), [run.out / "predictions", results, run.out / "scores.json"])
 
 
+def test_segmentation(run: Run) -> Outcome:
+    """Video instance segmentation on YouTube-VIS, OVIS or DAVIS, or on the config's own (synthetic) videos.
+
+    Writes one file of results per video, and `results.zip` as the servers take it.
+    """
+    config = get_config(run.name)
+    if run.data_root is not None:
+        data = find_segmentation(run.data_root, config.classes)
+    elif config.test_data is not None:
+        data = SegmentationData.of(fdl.build(config.test_data).records, config.classes)
+    else:
+        raise ValueError(
+            f"'{run.name}' has no test videos of its own: give --data-root, with YouTube-VIS, OVIS or DAVIS"
+        )
+    data.records = chosen_records(data.records, run.sequences)
+    if not data.has_truth and not run.format_only:
+        raise ValueError(f"{run.data_root} has no truth to score with; --format-only writes the results alone")
+    model = load(run.name, **run.model_options)
+    files = segment_records(model, data, run.out, resume=run.resume, progress=run.progress)
+    videos = list(data.entries().values())
+    results = write_youtube_vis(run.out / "results.zip", read_entries(files), videos, data.category_ids)
+    written = [run.out / "predictions", results]
+    if run.format_only:
+        return Outcome(written=written)
+    scores = score_segmentation(data, files)
+    path = run.out / "scores.json"
+    if isinstance(scores, VISScores):
+        scores.to_json(path)
+    else:
+        path.write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+    return Outcome(scores, table_of(scores), [*written, path])
+
+
 def chosen_records(records: Sequence[VideoRecord], names: Sequence[str] | None) -> list[VideoRecord]:
     """The records of these names, all for None.
 
@@ -275,4 +318,9 @@ def chosen_records(records: Sequence[VideoRecord], names: Sequence[str] | None) 
     return [record for record in records if record.name in names]
 
 
-RUNNERS: dict[str, Callable[[Run], Outcome]] = {"mot": test_mot, "det": test_detection, "vid": test_video_detection}
+RUNNERS: dict[str, Callable[[Run], Outcome]] = {
+    "mot": test_mot,
+    "det": test_detection,
+    "vid": test_video_detection,
+    "vis": test_segmentation,
+}

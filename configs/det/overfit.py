@@ -35,7 +35,7 @@ def faster_rcnn_r18_fpn_coco64() -> fdl.Config:
         train_data=fdl.Config(TrainData, dataset=fdl.Config(ClipDataset, records, transforms=transforms)),
         test_data=fdl.Config(TestData, records, fdl.Partial(COCOEvaluator, classes=coco_classes()), "AP50"),
         schedule=fdl.Config(
-            Schedule, iterations=1000, batch_size=2, warmup_iterations=50, clip_norm=10.0, ema_decay=0.99,
+            Schedule, iterations=2000, batch_size=2, warmup_iterations=50, clip_norm=10.0, ema_decay=0.99,
             curve=fdl.Config(Cosine, final=0.01), evaluate_every=250,
             optimizer=fdl.Config(AdamW, lr=8e-4, weight_decay=0.01, norm_decay=0.0, bias_decay=0.0),
         ),

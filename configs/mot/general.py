@@ -57,7 +57,7 @@ def deepsort() -> fdl.Config:
     config = _any_detector(fdl.Config(DeepSORT, max_distance=0.2, budget=100, confirm=3, max_age=30))
     appearance = tiny_reid()
     config.model.reid = appearance.model
-    config.shipped, config.published_keys = appearance.shipped, ((r"^(?!reid\.)", "reid."),)
+    config.shipped, config.shipped_part = appearance.shipped, "reid"
     return config
 
 
@@ -72,5 +72,19 @@ def tracktor() -> fdl.Config:
         model=model,
         classes=detection.classes,
         shipped=detection.shipped,
-        published_keys=((r"^(?!detector\.)", "detector."),),
+        shipped_part="detector",
+    )
+
+
+def bytetrack_tiny_det() -> fdl.Config:
+    """ByteTrack on the tiny detector, for the synthetic videos."""
+    detection = tiny_det()
+    model = fdl.Config(TrackByDetection, detector=detection.model, tracker=bytetrack().model.tracker)
+    return fdl.Config(
+        Experiment,
+        task="mot",
+        model=model,
+        classes=detection.classes,
+        shipped=detection.shipped,
+        shipped_part="detector",
     )

@@ -31,9 +31,9 @@ def tiny_vid() -> fdl.Config:
         SELSABoxHead, 64, heads=4, classes=len(CLASSES), fcs=2, hidden=128, roi_size=5
     )
     config = _experiment(fdl.Config(MutualSELSA, detector=detector, references=10))
-    config.train_data.dataset.sampler = fdl.Config(SpreadReferences, 2)
-    config.schedule = tiny_schedule(600, batch_size=3, evaluate_every=300)  # of three frames, all of which learn
-    return config
+    config.shipped, config.begins_with = "tiny_vid.pt", "tiny_vid_single_frame.pt"
+    config.train_data.dataset.sampler = fdl.Config(SpreadReferences, 3)
+    return _trained_backbone(config, tiny_schedule(300, batch_size=4))  # of four frames, all of which learn
 
 
 def tiny_dff_flow() -> fdl.Config:
@@ -48,6 +48,7 @@ def tiny_dff_flow() -> fdl.Config:
 def tiny_dff() -> fdl.Config:
     """DFF, every tenth frame a key frame; begins with the weights of `tiny_dff_flow`."""
     config = _experiment(fdl.Config(DFF, detector=_tiny_dc8(), flow=_flow(), key_interval=10))
+    config.shipped = "tiny_dff.pt"
     config.train_data.dataset.sampler = fdl.Config(KeyAndReferences, 1, reach=9, sides="before")
     return _trained_backbone(config, tiny_schedule(250))
 
@@ -56,13 +57,16 @@ def tiny_fgfa() -> fdl.Config:
     """FGFA, 15 frames around each; begins with the weights of `tiny_dff_flow`."""
     aggregator = fdl.Config(Aggregator, channels=64, convs=1)
     config = _experiment(fdl.Config(FGFA, detector=_tiny_dc8(), flow=_flow(), aggregator=aggregator, radius=7))
+    config.shipped = "tiny_fgfa.pt"
     config.train_data.dataset.sampler = fdl.Config(KeyAndReferences, 4, reach=7, sides="both")
     return _trained_backbone(config, tiny_schedule(250, batch_size=4))
 
 
 def tiny_vid_single_frame() -> fdl.Config:
     """The same detector frame by frame: what the video detectors have to beat."""
-    return _experiment(_tiny_dc8())
+    config = _experiment(_tiny_dc8())
+    config.shipped = "tiny_vid_single_frame.pt"
+    return config
 
 
 def _flow() -> fdl.Config:

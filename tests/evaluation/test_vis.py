@@ -145,7 +145,7 @@ def content():
 def test_files_are_scored_and_checked():
     results = [{**entry, "score": 0.9} for entry in content()["annotations"]]
     scores = evaluate_youtube_vis(content(), results)
-    assert scores.table["AP"] == pytest.approx(1.0)
+    assert scores.values["AP"] == pytest.approx(1.0)
     for change, message in (
         ({"video_id": 4}, "video_id 4 is not among"),
         ({"category_id": 5}, "category_id 5 is not among"),

@@ -193,5 +193,5 @@ def test_evaluator():
             content[name] = json.load(file)
     expected = json.loads(find("seqformer/eval", "expected.json").read_text())
     scores = evaluate_youtube_vis(content["gt"], content["predictions"])
-    assert scores.table == pytest.approx(expected["table"], abs=1e-12)
+    assert scores.values == pytest.approx(expected["table"], abs=1e-12)
     assert list(scores.per_class.values()) == pytest.approx(list(expected["per_category_AP"].values()), abs=1e-12)

@@ -9,6 +9,7 @@ from typing import Any
 from ..structures import VideoRecord
 from .readers.bdd100k import read_bdd100k
 from .readers.coco import read_coco
+from .readers.davis import read_davis
 from .readers.got10k import read_got10k
 from .readers.lasot import read_lasot
 from .readers.motchallenge import read_crowdhuman, read_dancetrack, read_mot_sequences
@@ -17,6 +18,7 @@ from .readers.pascal import read_imagenet_det, read_imagenet_vid, read_voc
 from .readers.trackingnet import read_trackingnet
 from .readers.uav123 import read_uav123
 from .readers.vot import read_vot
+from .readers.youtube_vis import read_youtube_vis
 from .synthetic import synthetic_videos
 from .writers import FORMATS
 
@@ -36,6 +38,8 @@ SOURCES: dict[str, Callable[..., list[VideoRecord]]] = {
     "trackingnet": read_trackingnet,
     "uav123": read_uav123,
     "vot": read_vot,
+    "youtube_vis": read_youtube_vis,
+    "davis": read_davis,
 }
 
 

@@ -64,6 +64,7 @@ class Experiment:
     published_keys: KeyRules = ()  # how a published checkpoint's names become the model's
     pretrained: bool = False  # the model brings trained weights itself
     shipped: str | None = None  # file of the checkpoint that ships in vidperc/zoo/checkpoints
+    shipped_part: str = ""  # of the model that it fills, as "detector"; all by default
     begins_with: str | None = None  # file of the shipped checkpoint whose weights a training begins with
     train_data: TrainData | None = None
     validation_data: TestData | None = None  # scored during training; where there is none, test_data is

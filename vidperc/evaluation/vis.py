@@ -6,12 +6,15 @@ A track's IoU is summed over the frames: shared pixels of all frames over covere
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.table import Table
 
 from ..structures import Instances
 from ..structures.masks import RLE, encode_masks, pairwise_intersection, rle_area, rle_edges
@@ -142,13 +145,47 @@ class _Matches:
 
 @dataclass
 class VISScores:
-    """`table` has AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100, ARs, ARm, ARl; NaN where nothing counts."""
+    """Fractions; NaN where nothing counts.
 
-    table: dict[str, float]
-    per_class: dict[int, float]  # AP by label
-    precision: np.ndarray  # (10 thresholds, 101 recalls, classes, areas, 3 numbers of tracks), -1: no truth
-    recall: np.ndarray  # (10, classes, areas, 3)
+    Args:
+        values: AP, AP50, AP75, APs, APm, APl, AR1, AR10, AR100, ARs, ARm, ARl.
+        per_class: AP by label.
+        precision: (10 thresholds, 101 recalls, classes, areas, 3 numbers of tracks), -1 where there is no truth.
+        recall: (10, classes, areas, 3).
+        labels: of the classes.
+        names: of the labels, where they are known.
+    """
+
+    values: dict[str, float]
+    per_class: dict[int, float]
+    precision: np.ndarray
+    recall: np.ndarray
     labels: list[int] = field(default_factory=list)
+    names: tuple[str, ...] | None = None
+
+    def name(self, label: int) -> str:
+        """Of a class."""
+        return str(label) if self.names is None else self.names[label]
+
+    def table(self) -> Table:
+        """The scores and each class's AP, in percent."""
+        table = Table("score", "value")
+        rows = [*self.values.items(), *((f"AP {self.name(label)}", value) for label, value in self.per_class.items())]
+        for name, value in rows:
+            table.add_row(name, "-" if np.isnan(value) else f"{100 * value:.1f}")
+        return table
+
+    def to_json(self, path: str | Path | None = None) -> str:
+        """The scores as JSON text, null where nothing counts; also written to `path` where given."""
+
+        def known(values: dict[str, float]) -> dict[str, float | None]:
+            return {name: None if np.isnan(value) else value for name, value in values.items()}
+
+        classes = {self.name(label): value for label, value in self.per_class.items()}
+        text = json.dumps({"scores": known(self.values), "AP_per_class": known(classes)}, indent=1)
+        if path is not None:
+            Path(path).write_text(text + "\n", encoding="utf-8")
+        return text
 
 
 class VISEvaluator(Evaluator):
@@ -192,7 +229,7 @@ class VISEvaluator(Evaluator):
                 self._matches[label, area].append(_match(found, wanted, overlap, AREAS[area]))
 
     def evaluate(self) -> dict[str, float]:
-        return self.scores().table
+        return self.scores().values
 
     def scores(self) -> VISScores:
         """Over all videos so far, in the order in which they were processed.
@@ -213,7 +250,7 @@ class VISEvaluator(Evaluator):
                     if curve is not None:
                         precision[:, :, k, a, m], recall[:, k, a, m] = curve
         per_class = {label: _mean(precision[:, :, k, 0, -1]) for k, label in enumerate(labels)}
-        return VISScores(_table(precision, recall), per_class, precision, recall, labels)
+        return VISScores(_table(precision, recall), per_class, precision, recall, labels, self.classes)
 
 
 def _match(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ import torch
 from ..structures import Instances
 from ..structures.masks import as_rle, encode_masks
 from .motchallenge import SubmissionError
+
+MOST = 100  # tracks of a video and category that count
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ def youtube_vis_results(
     video: VideoEntry, frames: Iterable[Instances], category_ids: Sequence[int]
 ) -> list[dict[str, Any]]:
     """The server's entries for one video from the objects of its frames: one per id, null where it is not seen.
+
+    Of a category those of the 100 highest scores are kept: no more count.
 
     Args:
         frames: with masks, ids, labels and scores; taken one after the other, and masks kept as RLE.
@@ -54,7 +59,13 @@ def youtube_vis_results(
             track["score"], track["segmentations"][t] = score, mask
     if count != video.length:
         raise SubmissionError(f"video {video.id}: {count} frames given, it has {video.length}")
-    return list(tracks.values())
+    counts: Counter[int] = Counter()
+    best = []
+    for track in sorted(tracks.values(), key=lambda track: -track["score"]):
+        counts[track["category_id"]] += 1
+        if counts[track["category_id"]] <= MOST:
+            best.append(track)
+    return best
 
 
 def _encoded(objects: Instances) -> list[Any]:
@@ -69,18 +80,18 @@ def _encoded(objects: Instances) -> list[Any]:
 
 
 def check_youtube_vis(
-    entries: Any, videos: Sequence[VideoEntry], category_ids: Iterable[int], most: int = 100
+    entries: Any, videos: Sequence[VideoEntry], category_ids: Iterable[int], most: int = MOST
 ) -> list[str]:
     """What is wrong with results, one line per problem; nothing where the server will take them.
 
     Checked are: video and category ids, scores from 0 to 1, a segmentation or null for every frame, RLE of the
-    video's size that fill it, at least one mask, and at most `most` tracks of a video.
+    video's size that fill it, at least one mask, and at most `most` tracks of a video and category.
     """
     if not isinstance(entries, list):
         return ["results must be a list of tracks"]
     known, categories = {video.id: video for video in videos}, set(category_ids)
     problems: list[str] = []
-    counts: dict[int, int] = {}
+    counts: Counter[tuple[int, Any]] = Counter()
     for number, entry in enumerate(entries):
         if not isinstance(entry, Mapping):
             problems.append(f"entry {number}: expected a dictionary")
@@ -89,9 +100,13 @@ def check_youtube_vis(
         if video is None:
             problems.append(f"entry {number}: video_id {entry.get('video_id')!r} is not among the benchmark's videos")
             continue
-        counts[video.id] = counts.get(video.id, 0) + 1
+        counts[video.id, entry.get("category_id")] += 1
         problems.extend(f"entry {number} (video {video.id}): {text}" for text in _problems(entry, video, categories))
-    problems.extend(f"video {video}: {n} tracks, at most {most} count" for video, n in counts.items() if n > most)
+    problems.extend(
+        f"video {video}: {n} tracks of category {category}, at most {most} count"
+        for (video, category), n in counts.items()
+        if n > most
+    )
     return problems
 
 

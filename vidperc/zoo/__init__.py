@@ -29,6 +29,7 @@ class ZooRow:
     mem_gb: float | None = None  # of a training GPU
     fps: float | None = None  # as published, on its authors' GPU
     checkpoint: str | None = None  # URL
+    source: str | None = None  # of the figures, where they are not of this very config: "paper"
 
     @property
     def name(self) -> str:

@@ -5,6 +5,7 @@ from .colour import PhotometricDistortion
 from .crop import Expand, MinIoUCrop, RandomCrop
 from .mix import CopyPaste, MixUp, Mosaic
 from .resize import Flip, LargeScaleJitter, Resize, ResizeRange
+from .still import PseudoVideo
 
 __all__ = [
     "CopyPaste",
@@ -18,6 +19,7 @@ __all__ = [
     "Mosaic",
     "OneOf",
     "PhotometricDistortion",
+    "PseudoVideo",
     "RandomCrop",
     "Resize",
     "ResizeRange",
