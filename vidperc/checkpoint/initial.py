@@ -6,6 +6,7 @@ import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -33,7 +34,7 @@ class InitialWeights:
         """
         reports = []
         if self.backbone is not None:
-            detector = getattr(model, "detector", model)
+            detector: Any = getattr(model, "detector", model)
             reports.append(load_backbone(detector.backbone, self.backbone))
         flow = getattr(model, "flow", None)
         if self.flow is not None and isinstance(flow, nn.Module):
