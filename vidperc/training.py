@@ -58,7 +58,8 @@ def train(
         out: `out/train/NAME` by default.
         options: seed, workers, devices, resume ... (`RunOptions`).
         checkpoint: weights to begin with, by default those that the config names; a detector's go to the detector of
-            its video model. What does not fit by name and shape is left as it is, and told.
+            its video model. What does not fit by name and shape is left as it is, and told. They take the place of
+            the config's `initial` weights, of its parts.
         overrides: arguments to change, by path (`**{"schedule.optimizer.lr": 0.01}`) or by name.
 
     Raises:
@@ -87,6 +88,9 @@ def train(
     if checkpoint is not None:
         report = begin_with(experiment.model, checkpoint, config.published_keys)
         print(report, file=sys.stderr)
+    elif experiment.initial is not None and not options.resume:
+        for report in experiment.initial.load(experiment.model):
+            print(report, file=sys.stderr)
     return run(experiment, folder, options)
 
 

@@ -6,6 +6,7 @@ from functools import partial
 
 import fiddle as fdl
 
+from vidperc.checkpoint.initial import InitialWeights
 from vidperc.checkpoint.keys import KeyRules
 from vidperc.data.datasets import ClipDataset
 from vidperc.data.frame_samplers import FrameSampler, KeyAndReferences
@@ -22,6 +23,7 @@ from .classes import imagenet_vid_classes
 from .two_stage import faster_rcnn_dc5, two_stage_keys
 
 RESNEXT = {"depth": 101, "groups": 64, "width_per_group": 4}  # 64x4d
+RESNEXT_WEIGHTS = "https://download.openmmlab.com/pretrain/third_party/resnext101_64x4d-ee2c6f71.pth"
 PARTS = "backbone|neck|rpn|roi_head"
 
 
@@ -31,7 +33,7 @@ def video_keys() -> KeyRules:
         (r"^detector\.", ""),
         *two_stage_keys(),
         (rf"^({PARTS})\.", r"detector.\1."),
-        (r"^detector\.roi_head\.bbox_roi_extractor\.embed_network\.conv\.", "align.embed."),
+        (r"^detector\.roi_head\.extractor\.embed_network\.conv\.", "align.embed."),
         (r"^motion\.(.*)\.conv\.(weight|bias)$", r"flow.\1.\2"),
         (r"^aggregator\.embed_convs\.(\d+)\.conv\.", r"aggregator.convs.\1."),
         (r"\.aggregator\.(\d+)\.fc_embed\.", r".aggregators.\1.query."),
@@ -97,6 +99,20 @@ def one_on_each_side() -> fdl.Config:
     return fdl.Config(KeyAndReferences, count=2, reach=9, sides="both")
 
 
+def with_r101(config: fdl.Config, detector: fdl.Config) -> fdl.Config:
+    """The experiment with a ResNet-101 in its detector."""
+    detector.backbone.depth = 101
+    config.initial.backbone = "torchvision://resnet101"
+    return config
+
+
+def with_x101(config: fdl.Config, detector: fdl.Config) -> fdl.Config:
+    """The experiment with a ResNeXt-101 64x4d in its detector."""
+    fdl.assign(detector.backbone, **RESNEXT)
+    config.initial.backbone = RESNEXT_WEIGHTS
+    return config
+
+
 def experiment(model: fdl.Config, references: fdl.Config | None = None) -> fdl.Config:
     """A video detector on ImageNet DET and VID for seven epochs; `references` choose the frames of a clip."""
     return fdl.Config(
@@ -105,6 +121,7 @@ def experiment(model: fdl.Config, references: fdl.Config | None = None) -> fdl.C
         model=model,
         classes=imagenet_vid_classes(),
         published_keys=video_keys(),
+        initial=fdl.Config(InitialWeights, backbone="torchvision://resnet50"),
         train_data=fdl.Config(imagenet_vid_training, sampler=references),
         test_data=fdl.Config(imagenet_vid_scoring),
         schedule=schedule_7e(),

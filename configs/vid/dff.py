@@ -6,7 +6,7 @@ import fiddle as fdl
 
 from vidperc.video.dff import DFF
 
-from ..common.video_detection import RESNEXT, base, experiment, flow, one_near
+from ..common.video_detection import base, experiment, flow, one_near, with_r101, with_x101
 
 
 def dff_faster_rcnn_r50_dc5_1x_imagenetvid() -> fdl.Config:
@@ -16,11 +16,9 @@ def dff_faster_rcnn_r50_dc5_1x_imagenetvid() -> fdl.Config:
 
 def dff_faster_rcnn_r101_dc5_1x_imagenetvid() -> fdl.Config:
     config = dff_faster_rcnn_r50_dc5_1x_imagenetvid()
-    config.model.detector.backbone.depth = 101
-    return config
+    return with_r101(config, config.model.detector)
 
 
 def dff_faster_rcnn_x101_dc5_1x_imagenetvid() -> fdl.Config:
     config = dff_faster_rcnn_r50_dc5_1x_imagenetvid()
-    fdl.assign(config.model.detector.backbone, **RESNEXT)
-    return config
+    return with_x101(config, config.model.detector)

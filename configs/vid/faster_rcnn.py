@@ -5,7 +5,7 @@ from __future__ import annotations
 import fiddle as fdl
 
 from ..common.two_stage import two_stage_keys
-from ..common.video_detection import RESNEXT, base, experiment
+from ..common.video_detection import base, experiment, with_r101, with_x101
 
 
 def faster_rcnn_r50_dc5_1x_imagenetvid() -> fdl.Config:
@@ -17,11 +17,9 @@ def faster_rcnn_r50_dc5_1x_imagenetvid() -> fdl.Config:
 
 def faster_rcnn_r101_dc5_1x_imagenetvid() -> fdl.Config:
     config = faster_rcnn_r50_dc5_1x_imagenetvid()
-    config.model.backbone.depth = 101
-    return config
+    return with_r101(config, config.model)
 
 
 def faster_rcnn_x101_dc5_1x_imagenetvid() -> fdl.Config:
     config = faster_rcnn_r50_dc5_1x_imagenetvid()
-    fdl.assign(config.model.backbone, **RESNEXT)
-    return config
+    return with_x101(config, config.model)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import fiddle as fdl
 
-from vidperc.video.fgfa import FGFA, Aggregator
+from vidperc.video.aggregation import Aggregator
+from vidperc.video.fgfa import FGFA
 
-from ..common.video_detection import RESNEXT, base, experiment, flow, one_on_each_side
+from ..common.video_detection import base, experiment, flow, one_on_each_side, with_r101, with_x101
 
 
 def fgfa_faster_rcnn_r50_dc5_1x_imagenetvid() -> fdl.Config:
@@ -17,11 +18,9 @@ def fgfa_faster_rcnn_r50_dc5_1x_imagenetvid() -> fdl.Config:
 
 def fgfa_faster_rcnn_r101_dc5_1x_imagenetvid() -> fdl.Config:
     config = fgfa_faster_rcnn_r50_dc5_1x_imagenetvid()
-    config.model.detector.backbone.depth = 101
-    return config
+    return with_r101(config, config.model.detector)
 
 
 def fgfa_faster_rcnn_x101_dc5_1x_imagenetvid() -> fdl.Config:
     config = fgfa_faster_rcnn_r50_dc5_1x_imagenetvid()
-    fdl.assign(config.model.detector.backbone, **RESNEXT)
-    return config
+    return with_x101(config, config.model.detector)

@@ -7,7 +7,7 @@ import fiddle as fdl
 from vidperc.video.selsa import SELSA, SELSABoxHead, SELSAWindow
 from vidperc.video.temporal_roi_align import TemporalRoIAlign, TemporalRoIAlignSELSA
 
-from ..common.video_detection import RESNEXT, base, experiment, one_on_each_side
+from ..common.video_detection import base, experiment, one_on_each_side, with_r101, with_x101
 
 
 def selsa_faster_rcnn_r50_dc5_1x_imagenetvid() -> fdl.Config:
@@ -18,14 +18,12 @@ def selsa_faster_rcnn_r50_dc5_1x_imagenetvid() -> fdl.Config:
 
 def selsa_faster_rcnn_r101_dc5_1x_imagenetvid() -> fdl.Config:
     config = selsa_faster_rcnn_r50_dc5_1x_imagenetvid()
-    config.model.detector.backbone.depth = 101
-    return config
+    return with_r101(config, config.model.detector)
 
 
 def selsa_faster_rcnn_x101_dc5_1x_imagenetvid() -> fdl.Config:
     config = selsa_faster_rcnn_r50_dc5_1x_imagenetvid()
-    fdl.assign(config.model.detector.backbone, **RESNEXT)
-    return config
+    return with_x101(config, config.model.detector)
 
 
 def selsa_faster_rcnn_r50_dc5_fp16_1x_imagenetvid() -> fdl.Config:
@@ -44,8 +42,7 @@ def selsa_faster_rcnn_r50_dc5_window() -> fdl.Config:
 
 def selsa_faster_rcnn_r101_dc5_window() -> fdl.Config:
     config = selsa_faster_rcnn_r50_dc5_window()
-    config.model.detector.backbone.depth = 101
-    return config
+    return with_r101(config, config.model.detector)
 
 
 def selsa_troialign_faster_rcnn_r50_dc5_7e_imagenetvid() -> fdl.Config:
@@ -59,11 +56,9 @@ def selsa_troialign_faster_rcnn_r50_dc5_7e_imagenetvid() -> fdl.Config:
 
 def selsa_troialign_faster_rcnn_r101_dc5_7e_imagenetvid() -> fdl.Config:
     config = selsa_troialign_faster_rcnn_r50_dc5_7e_imagenetvid()
-    config.model.detector.backbone.depth = 101
-    return config
+    return with_r101(config, config.model.detector)
 
 
 def selsa_troialign_faster_rcnn_x101_dc5_7e_imagenetvid() -> fdl.Config:
     config = selsa_troialign_faster_rcnn_r50_dc5_7e_imagenetvid()
-    fdl.assign(config.model.detector.backbone, **RESNEXT)
-    return config
+    return with_x101(config, config.model.detector)

@@ -12,8 +12,9 @@ from vidperc.evaluation.vid import VIDEvaluator
 from vidperc.image.heads.rpn import ProposalSelector
 from vidperc.image.necks.channel_mapper import ChannelMapper
 from vidperc.image.samplers import RandomSampler
+from vidperc.video.aggregation import Aggregator
 from vidperc.video.dff import DFF
-from vidperc.video.fgfa import FGFA, Aggregator
+from vidperc.video.fgfa import FGFA
 from vidperc.video.flow import FlowNetS
 from vidperc.video.flow_training import FlowDFF
 from vidperc.video.mutual_selsa import MutualSELSA

@@ -86,3 +86,39 @@ def test_a_detectors_checkpoint_loads_from_a_video_detectors_names():
     names = ["detector.backbone.conv1.weight", "detector.roi_head.bbox_head.fc_cls.bias", "rpn_head.rpn_conv.bias"]
     renamed = list(rename_keys(names, config.published_keys).values())
     assert renamed == ["backbone.conv1.weight", "roi_head.box_head.fc_cls.bias", "rpn.predictor.conv.bias"]
+
+
+def test_first_weights_of_the_parts(tmp_path):
+    """A classifier's file and a FlowNet-S's, under published names, end up in the model; without flow, one warning."""
+    import torch
+
+    from vidperc.checkpoint import CheckpointError
+    from vidperc.checkpoint.initial import InitialWeights
+
+    config = vidperc.get_config("tiny_dff")
+    torch.manual_seed(1)
+    source, model = fdl.build(config.model), fdl.build(config.model)
+    classifier = source.detector.backbone.state_dict() | {"fc.weight": torch.zeros(3, 3)}
+    flow = {name.replace(".0.", ".0.conv."): value for name, value in source.flow.state_dict().items()}
+    torch.save(classifier, tmp_path / "resnet.pth")
+    torch.save({"state_dict": {f"motion.{name}": value for name, value in flow.items()}}, tmp_path / "flow.pth")
+    InitialWeights(backbone=tmp_path / "resnet.pth", flow=tmp_path / "flow.pth").load(model)
+    for part in ("detector.backbone", "flow"):
+        for name, value in source.get_submodule(part).state_dict().items():
+            torch.testing.assert_close(model.get_submodule(part).state_dict()[name], value)
+    with pytest.warns(UserWarning, match="initial.flow=FILE"):
+        InitialWeights(backbone=tmp_path / "resnet.pth").load(model)
+    with pytest.raises(CheckpointError, match="missing"):
+        InitialWeights(flow=tmp_path / "resnet.pth").load(model)
+    with pytest.raises(FileNotFoundError):
+        InitialWeights(backbone=tmp_path / "none.pth", flow=tmp_path / "flow.pth").load(model)
+
+
+def test_published_trainings_begin_with_a_classifier():
+    from vidperc.models import override
+
+    for name, depth in (("dff_faster_rcnn_r50_dc5_1x_imagenetvid", 50), ("selsa_faster_rcnn_r101_dc5_window", 101)):
+        config = vidperc.get_config(name)
+        assert config.initial.backbone == f"torchvision://resnet{depth}"
+        override(config, "initial.flow", "flownet.pth")
+        assert fdl.build(config.initial).flow == "flownet.pth"

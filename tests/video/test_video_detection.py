@@ -75,9 +75,10 @@ def test_one_result_per_frame(method, length):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_videos_in_one_batch_equal_each_alone(method):
+@pytest.mark.parametrize("other_size", [(96, 128), (64, 112)])
+def test_videos_in_one_batch_equal_each_alone(method, other_size):
     model = small(method)
-    videos = [Video.from_frames(clip(6, seed)) for seed in (1, 2)]
+    videos = [Video.from_frames(clip(6, 1)), Video.from_frames(clip(6, 2, other_size))]
     alone = [list(model.stream(video)) for video in videos]
     with model.inference():
         states = [model.init_state(video) for video in videos]
@@ -147,6 +148,8 @@ def test_selsa_reads_its_references_once():
 
 def test_reference_numbers():
     assert reference_numbers(101, 5) == [0, 25, 50, 75, 100]
+    assert reference_numbers(20, 4) == [0, 6, 13, 19]
+    assert reference_numbers(6, 3) == [0, 2, 5]  # 2.5 goes to the even number
     with pytest.warns(UserWarning, match="3 frames"):
         assert reference_numbers(3, 4) == [0, 1, 1, 2]
 

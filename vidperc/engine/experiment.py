@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ..checkpoint.initial import InitialWeights
 from ..checkpoint.keys import KeyRules
 from ..data.datasets import ClipDataset
 from ..data.identities import IdentityClips
@@ -69,4 +70,5 @@ class Experiment:
     validation_data: TestData | None = None  # scored during training; where there is none, test_data is
     test_data: TestData | None = None
     schedule: Schedule | None = None
+    initial: InitialWeights | None = None  # what training begins with, unless it is given a whole checkpoint
     extra: dict[str, Any] = field(default_factory=dict)

@@ -22,10 +22,10 @@ from .flow import FlowNetS
 
 @dataclass
 class DFFState:
-    """The key frame last seen: its features, its picture as the flow network takes it, and its age in frames."""
+    """The key frame last seen: its features, its half of each flow, and its age in frames."""
 
     features: list[Tensor] | None = None  # (1, D, H, W) each
-    picture: Tensor | None = None  # (1, 3, h, w)
+    half: Tensor | None = None  # (1, D, h, w), its half of the flow network's first convolution
     age: int = 0
     size: tuple[int, int] | None = None  # of the video's pictures
 
@@ -84,15 +84,17 @@ class DFF(SequenceModel):
     def _renew(self, frames: list[Frame], states: list[DFFState], images: ImageList, pictures: Tensor) -> None:
         """The frames become the key frames of their states."""
         features = self.detector.extract_features(images)
+        halves = self.flow.halves(pictures, first=False)
         for row, (frame, state) in enumerate(zip(frames, states, strict=True)):
             state.features = [level[row : row + 1] for level in features]
-            state.picture, state.age, state.size = pictures[row : row + 1], 0, frame.size
+            state.half, state.age, state.size = halves[row : row + 1], 0, frame.size
 
     def _move(self, states: list[DFFState], pictures: Tensor) -> list[Tensor]:
         """The states' key features, moved to the pictures."""
-        keys = torch.cat([state.picture for state in states])  # type: ignore[misc]
+        keys = torch.cat([state.half for state in states])  # type: ignore[misc]
         stored = [torch.cat(level) for level in zip(*(state.features or [] for state in states), strict=True)]
-        return [warp(level, self.flow.between(pictures, keys, level.shape[-2:])) for level in stored]
+        first, second = self.flow.halves(pictures, first=True), keys
+        return [warp(level, self.flow.between(first, second, level.shape[-2:])) for level in stored]
 
     def forward(self, clips: list[Clip]) -> dict[str, Tensor]:
         """Losses on each clip's key frame with the features of its one other frame, moved (section 3.3).
@@ -107,7 +109,7 @@ class DFF(SequenceModel):
         references = [2 * number + 1 - clip.key for number, clip in enumerate(clips)]
         pictures = self.flow.prepare(self.detector.preprocessor.pixels(images), images)
         stored = self.detector.extract_features(images.take(references))
-        features = [
-            warp(level, self.flow.between(pictures[rows], pictures[references], level.shape[-2:])) for level in stored
-        ]
+        first = self.flow.halves(pictures[rows], first=True)
+        second = self.flow.halves(pictures[references], first=False)
+        features = [warp(level, self.flow.between(first, second, level.shape[-2:])) for level in stored]
         return self.detector.loss(features, images.take(rows), targets)

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..image.detector import Detector
 from ..ops.warp import warp
 from ..sequence import SequenceModel
 from ..structures import Clip, Frame, ImageList, Instances, Video
+from .aggregation import Aggregator
 from .clips import rows_by_size, training_batch, warn_of_new_size
 from .flow import FlowNetS
 
@@ -23,7 +24,9 @@ class WindowFrame:
     """One frame of the window, as far as it is computed: once, whichever frames look at it."""
 
     features: Tensor  # (1, D, H, W)
+    products: Tensor | None  # of the embedding's taps, (taps, H W, D)
     picture: Tensor  # (1, 3, h, w), as the flow network takes it
+    half: Tensor  # (1, D', h / 2, w / 2), as the second of a pair
     images: ImageList
     size: tuple[int, int]  # of the picture
 
@@ -38,39 +41,6 @@ class FGFAState:
     predicted: int = 0
 
 
-class Aggregator(nn.Module):
-    """The mean of the references' features, weighted at each cell by their likeness to the key (section 3.2).
-
-    Args:
-        channels: of the features.
-        convs: of the embedding that likeness is measured in.
-    """
-
-    def __init__(self, channels: int = 512, convs: int = 1, kernel_size: int = 3) -> None:
-        super().__init__()
-        self.convs = nn.ModuleList(
-            nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2) for _ in range(convs)
-        )
-
-    def embed(self, features: Tensor) -> Tensor:
-        """Unit vectors (B, D, H, W) of features."""
-        for number, conv in enumerate(self.convs):
-            features = conv(F.relu(features) if number else features)
-        return F.normalize(features.float(), dim=1, eps=1e-12)
-
-    def forward(self, key: Tensor, references: Tensor, counts: Tensor) -> Tensor:
-        """The aggregated features (1, D, H, W).
-
-        Args:
-            key: (1, D, H, W).
-            references: (R, D, H, W), moved onto the key.
-            counts: (R,) how many times each of them counts.
-        """
-        likeness = (self.embed(references) * self.embed(key)).sum(1, keepdim=True)  # (R, 1, H, W)
-        weights = torch.softmax(likeness + counts.log()[:, None, None, None], dim=0)
-        return (references * weights.to(references.dtype)).sum(0, keepdim=True)
-
-
 class FGFA(SequenceModel):
     """A detector on features aggregated over the `radius` frames before and after, each moved by the flow.
 
@@ -82,7 +52,7 @@ class FGFA(SequenceModel):
     """
 
     def __init__(
-        self, *, detector: Detector, flow: FlowNetS, aggregator: Aggregator, radius: int = 15, chunk: int = 8
+        self, *, detector: Detector, flow: FlowNetS, aggregator: Aggregator, radius: int = 15, chunk: int = 30
     ) -> None:
         super().__init__()
         if radius < 1:
@@ -111,6 +81,7 @@ class FGFA(SequenceModel):
     def _take_in(self, frames: list[Frame], states: list[FGFAState]) -> None:
         images = self.detector.preprocessor([frame.image for frame in frames], self.device)
         pictures = self.flow.prepare(self.detector.preprocessor.pixels(images), images)
+        halves = self.flow.halves(pictures, first=False)
         features = self.detector.extract_features(images)
         if len(features) != 1:
             raise ValueError(f"FGFA aggregates one feature map, the detector has {len(features)}")
@@ -118,7 +89,10 @@ class FGFA(SequenceModel):
             if state.window and state.window[-1].size != frame.size:
                 warn_of_new_size(frame, state.window[-1].size, "frames of the other size do not count")
             one = slice(row, row + 1)
-            state.window.append(WindowFrame(features[0][one], pictures[one], images.take([row]), frame.size))
+            own = features[0][one]
+            products = self.aggregator.products(own) if own.device.type == "cpu" else None
+            seen = WindowFrame(own, products, pictures[one], halves[one], images.take([row]), frame.size)
+            state.window.append(seen)
             state.taken += 1
 
     def _predict(self, state: FGFAState) -> Instances:
@@ -126,8 +100,10 @@ class FGFA(SequenceModel):
         number, state.predicted = state.predicted, state.predicted + 1
         key = state.window[number - state.first]
         references, counts = self._references(state, number)
-        features = torch.cat([key.features, *self._moved(key, references)])
-        aggregated = self.aggregator(key.features, features, counts.to(features.device))
+        features = [reference.features for reference in references]
+        products = [reference.products for reference in references if reference.products is not None]
+        flows = torch.cat(list(self._flows(key, references)))
+        aggregated = self.aggregator.aggregate(key.features, features, products, flows, counts.to(flows.device))
         while state.first < state.predicted - self.radius:
             state.window.popleft()
             state.first += 1
@@ -149,14 +125,12 @@ class FGFA(SequenceModel):
         unique, counts = places.unique(return_counts=True)
         return [state.window[place] for place in unique.tolist()], F.pad(counts.float(), (1, 0), value=1.0)
 
-    def _moved(self, key: WindowFrame, references: list[WindowFrame]) -> Iterator[Tensor]:
-        """The references' features moved onto the key, a chunk at a time."""
+    def _flows(self, key: WindowFrame, references: list[WindowFrame]) -> Iterator[Tensor]:
+        """The flows from the key to each reference, a chunk at a time."""
+        first = self.flow.halves(key.picture, first=True)
         for start in range(0, len(references), self.chunk):
-            part = references[start : start + self.chunk]
-            pictures = torch.cat([reference.picture for reference in part])
-            features = torch.cat([reference.features for reference in part])
-            flow = self.flow.between(key.picture.expand_as(pictures), pictures, features.shape[-2:])
-            yield warp(features, flow)
+            second = torch.cat([reference.half for reference in references[start : start + self.chunk]])
+            yield self.flow.between(first, second, key.features.shape[-2:])
 
     def forward(self, clips: list[Clip]) -> dict[str, Tensor]:
         """Losses on each clip's key frame, its features aggregated over the other frames (section 3.4).
@@ -173,8 +147,9 @@ class FGFA(SequenceModel):
                 raise ValueError(f"FGFA trains on clips of a frame and its neighbours, '{clip.video}' has one frame")
             others = [place for place in range(start, start + len(clip)) if place != row]
             start += len(clip)
-            key = pictures[row : row + 1].expand(len(others), -1, -1, -1)
-            moved = warp(features[others], self.flow.between(key, pictures[others], features.shape[-2:]))
+            first = self.flow.halves(pictures[row : row + 1], first=True)
+            second = self.flow.halves(pictures[others], first=False)
+            moved = warp(features[others], self.flow.between(first, second, features.shape[-2:]))
             counts = torch.ones(len(others), device=moved.device)
             aggregated.append(self.aggregator(features[row : row + 1], moved, counts))
         return self.detector.loss([torch.cat(aggregated)], images.take(rows), targets)

@@ -6,6 +6,7 @@ As the published video detectors use it: on pictures of half size, coarse to fin
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -24,11 +25,16 @@ CONVS = {  # name -> (in, out, kernel, stride) of each convolution, in units of 
 }
 SCALE = 5.0  # of the published weights' output: pixels of the prepared picture / 20, at a quarter of its size
 REFINE = {5: (16, 8), 4: (16, 4), 3: (12, 2), 2: (6, 1)}  # level -> in, out of its deconvolution, in the same unit
+SLOPE = 0.1  # of the leaky ReLUs
+TOGETHER = 2  # pairs, on the finest levels
 FLOW = 2  # channels of a flow, which joins the features from level 4 on
 
 
 class FlowNetS(nn.Module):
     """Flow from the first picture of a pair to the second.
+
+    The first convolution is linear in its two pictures: each frame's two halves of it are computed once (`halves`),
+    and a pair begins with their sum.
 
     Args:
         image_scale: factor by which the pictures shrink before the network sees them.
@@ -62,35 +68,94 @@ class FlowNetS(nn.Module):
         size = (int(pixels.shape[-2] * self.image_scale), int(pixels.shape[-1] * self.image_scale))
         return F.interpolate(pixels, size=size, mode="bilinear", align_corners=False)
 
+    def halves(self, pictures: Tensor, *, first: bool) -> Tensor:
+        """What prepared pictures (B, 3, H, W) add to the first convolution, as the first or second of a pair."""
+        conv: Any = self.conv1[0]  # type: ignore[index]
+        part = slice(3) if first else slice(3, 6)
+        bias = conv.bias if first else None
+        return F.conv2d(pictures, conv.weight[:, part], bias, conv.stride, conv.padding)
+
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """The network's output (B, 2, h, w) for prepared pictures (B, 3, H, W), at a quarter of their size."""
-        return self.pyramid(first, second)[-1]
+        return self.from_halves(self.halves(first, first=True), self.halves(second, first=False))
 
     def pyramid(self, first: Tensor, second: Tensor) -> list[Tensor]:
         """The output and the coarser ones on the way to it, coarsest first: at 1/64, 1/32, ... 1/4 of the size."""
-        flows: list[Tensor] = []
-        levels: dict[int, Tensor] = {}
-        x = torch.cat((first, second), dim=1)
-        for level, name in enumerate(CONVS, start=1):
-            for conv in getattr(self, name):
-                x = F.leaky_relu(conv(x), 0.1)
-            levels[level] = x
+        both = self.halves(first, first=True) + self.halves(second, first=False)
+        levels = {2: self._convolve("conv2", F.leaky_relu(both, SLOPE, inplace=True))}
+        for level in (3, 4, 5, 6):
+            levels[level] = self._convolve(f"conv{level}", levels[level - 1])
+        x, flows = levels[6], []
         for level in REFINE:
-            skip = levels[level]
-            flows.append(getattr(self, f"predict_flow{level + 1}")(x))
-            flow = getattr(self, f"upsample_flow{level}")(flows[-1])
-            up = F.leaky_relu(getattr(self, f"deconv{level}")(x), 0.1)
-            height, width = skip.shape[-2:]
-            x = torch.cat((skip, up[..., :height, :width], flow[..., :height, :width]), dim=1)
-        return [*flows, self.predict_flow(x)]
+            x, flow = self._refine(level, x, levels[level])
+            flows.append(flow)
+        return [*flows, thin_conv(self.predict_flow, x)]
+
+    def from_halves(self, first: Tensor, second: Tensor) -> Tensor:
+        """As `forward`, from the pictures' halves of the first convolution.
+
+        The finest levels, whose maps are large, go through a few pairs at a time, the others all at once.
+        """
+        pairs = [second[start : start + TOGETHER] for start in range(0, len(second), TOGETHER)]
+        if len(first) == 1:
+            firsts = [first] * len(pairs)
+        else:
+            firsts = [first[start : start + TOGETHER] for start in range(0, len(first), TOGETHER)]
+        fine = [
+            self._convolve("conv2", F.leaky_relu(a + b, SLOPE, inplace=True))
+            for a, b in zip(firsts, pairs, strict=True)
+        ]
+        levels = {3: torch.cat([self._convolve("conv3", x) for x in fine])}
+        for level in (4, 5, 6):
+            levels[level] = self._convolve(f"conv{level}", levels[level - 1])
+        x = levels[6]
+        for level in (5, 4, 3):
+            x, _ = self._refine(level, x, levels[level])
+        parts = x.split(TOGETHER)
+        return torch.cat([
+            thin_conv(self.predict_flow, self._refine(2, part, skip)[0]) for part, skip in zip(parts, fine, strict=True)
+        ])  # fmt: skip
+
+    def _convolve(self, name: str, x: Tensor) -> Tensor:
+        for conv in getattr(self, name):
+            x = activated(conv, x)
+        return x
+
+    def _refine(self, level: int, x: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:
+        """From the coarser level's features to this one's, and the flow so far."""
+        flow = thin_conv(getattr(self, f"predict_flow{level + 1}"), x)
+        finer = getattr(self, f"upsample_flow{level}")(flow)
+        up = activated(getattr(self, f"deconv{level}"), x)
+        height, width = skip.shape[-2:]
+        return torch.cat((skip, up[..., :height, :width], finer[..., :height, :width]), dim=1), flow
 
     def between(self, first: Tensor, second: Tensor, size: Sequence[int]) -> Tensor:
-        """Flow from `first` to `second`, prepared pictures, in cells of a feature map of `size`: (B, 2, *size).
+        """Flow from `first` to `second`, pictures' halves, in cells of a feature map of `size`: (B, 2, *size).
 
         Equal to the flow at the picture's size (by bilinear interpolation), read at the centres of the cells.
         """
-        flow = self(first, second).float()
+        flow = self.from_halves(first, second).float()
         size = (size[0], size[1])
         coarser = size[0] <= flow.shape[-2]
         resized = F.interpolate(flow, size, mode="area") if coarser else F.interpolate(flow, size, mode="bilinear")
         return resized * (SCALE * size[1] / flow.shape[-1])
+
+
+def activated(conv: nn.Module, x: Tensor) -> Tensor:
+    """The convolution with its leaky ReLU."""
+    return F.leaky_relu(conv(x), SLOPE, inplace=True)
+
+
+def thin_conv(conv: nn.Module, x: Tensor) -> Tensor:
+    """A 3x3 convolution to a few channels: first the products of all taps, then the sum of their shifted maps.
+
+    Reads x, which has many channels, once instead of nine times.
+    """
+    weight = conv.weight
+    out_channels, in_channels, *size = weight.shape  # type: ignore[misc]
+    taps = size[0] * size[1]  # type: ignore[operator]
+    products = F.conv2d(x, weight.permute(2, 3, 0, 1).reshape(-1, in_channels, 1, 1))  # type: ignore[operator, union-attr]
+    sums = torch.eye(out_channels, device=x.device).repeat(1, taps)  # (O, taps O)
+    shifts = torch.eye(taps, device=x.device).repeat_interleave(out_channels, 0).view(-1, *size)  # (taps O, 3, 3)
+    kernel = (sums[:, :, None, None] * shifts).to(weight.dtype)  # type: ignore[arg-type, operator]
+    return F.conv2d(products, kernel, padding=size[0] // 2)  # type: ignore[operator]

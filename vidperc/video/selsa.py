@@ -305,7 +305,8 @@ def reference_numbers(length: int, count: int) -> list[int]:
     if length < count:
         text = f"the video has {length} frames, fewer than SELSA's {count} references: some count more than once"
         warnings.warn(text, stacklevel=3)
-    return [round(place * (length - 1) / (count - 1)) for place in range(count)]
+    stride = (length - 1) / (count - 1)
+    return [round(place * stride) for place in range(count)]
 
 
 def join(offers: Sequence[Sequence[Regions]]) -> list[Regions]:
