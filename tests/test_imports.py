@@ -40,6 +40,7 @@ FACES = {
     "explain",
     "explain_words",
     "refine_files",
+    "sot_tuning",
     "tuning",
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import fiddle as fdl
+import numpy as np
 import torch
 from rich.table import Table
 
@@ -26,13 +28,26 @@ from .engine.segmentation import (
     segment_records,
     table_of,
 )
+from .engine.sot import (
+    SOTBenchmark,
+    find_sot,
+    follow_videos,
+    follow_with_restarts,
+    is_withheld,
+    read_boxes,
+    truth_of,
+)
+from .engine.test import record_frames
 from .engine.video_detection import find_vid
 from .engine.video_detection import write_coco_results as write_video_results
 from .evaluation.coco import Backend
+from .evaluation.sot import by_tag, evaluate_got10k, evaluate_ope, plot_curves
 from .evaluation.vid import VIDEvaluator
 from .evaluation.vis import VISScores
+from .evaluation.vot import evaluate_vot
 from .export.detections import coco_rows, scalabel_frames, write_coco_results, write_scalabel
 from .export.motchallenge import write_submission
+from .export.sot import export_got10k, export_lasot, export_trackingnet
 from .export.youtube_vis import write_youtube_vis
 from .image.two_stage import RPN
 from .models import get_config, load
@@ -44,7 +59,7 @@ from .video.tracking import GivenDetections
 
 Progress = Callable[[str, int, "int | None"], None]
 ResultFormat = Literal["coco", "scalabel"]
-DEFAULTS = {"mot": "sort", "det": "tiny_det", "vid": "tiny_vid", "vis": "tiny_vis"}
+DEFAULTS = {"mot": "bytetrack_tiny_det", "det": "tiny_det", "vid": "tiny_vid", "vis": "tiny_vis", "sot": "tiny_siamese_rpn"}
 
 
 @dataclass
@@ -303,6 +318,65 @@ def test_segmentation(run: Run) -> Outcome:
     return Outcome(scores, table_of(scores), [*written, path])
 
 
+def test_sot(run: Run) -> Outcome:
+    """Single-object trackers on a benchmark in its own layout, or on the config's own (synthetic) test videos.
+
+    Writes a result file per video, scores and curves; of GOT-10k, TrackingNet and LaSOT also the archive that they
+    take, and for VOT its result folder.
+    """
+    if run.world.rank:  # tracking is quick beside reading: one process does it all
+        return Outcome()
+    config = get_config(run.name)
+    if run.data_root is not None:
+        benchmark = find_sot(run.data_root)
+    elif config.test_data is not None:
+        benchmark = SOTBenchmark(list(fdl.build(config.test_data).records), "ope", "synthetic")
+    else:
+        raise ValueError(f"'{run.name}' has no test data of its own: give --data-root, a benchmark's folder")
+    benchmark.records = chosen_records(benchmark.records, run.sequences)
+    model = load(run.name, **run.model_options)
+    if benchmark.name == "vot":
+        return _score_restarts(run, benchmark, model)
+    files = follow_videos(model, benchmark.records, run.out, resume=run.resume, progress=run.progress)
+    boxes = {r.name: read_boxes(files[r.name], record_frames(r)) for r in benchmark.records}
+    written = [run.out / "results", *_write_archive(run, benchmark, boxes)]
+    if run.format_only or all(is_withheld(record) for record in benchmark.records):
+        return Outcome(written=written)
+    truth = {record.name: truth_of(record) for record in benchmark.records}
+    scores = evaluate_ope(truth, boxes)
+    numbers = scores.as_dict()
+    if benchmark.rules == "got10k":
+        numbers |= evaluate_got10k(truth, boxes)
+    content = {**numbers, "sequences": scores.sequences, "attributes": by_tag(truth, scores)}
+    if importlib.util.find_spec("matplotlib"):  # an extra
+        written.append(plot_curves({run.name: scores}, run.out / "curves.png", benchmark.name))
+    outcome = scored(run, numbers, written)
+    outcome.written[-1].write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return Outcome(content, outcome.table, outcome.written)
+
+
+def _write_archive(run: Run, benchmark: SOTBenchmark, boxes: dict[str, Any]) -> list[Path]:
+    """The submission of a benchmark that has one."""
+    path = run.out / "submission.zip"
+    if benchmark.name == "got10k":
+        times = {name: np.loadtxt(run.out / "results" / f"{name}_time.txt", ndmin=1) for name in boxes}
+        return [export_got10k(boxes, times, benchmark.records, path)]
+    if benchmark.name in ("trackingnet", "lasot"):
+        export = export_trackingnet if benchmark.name == "trackingnet" else export_lasot
+        return [export(boxes, benchmark.records, path)]
+    return []
+
+
+def _score_restarts(run: Run, benchmark: SOTBenchmark, model: Any) -> Outcome:
+    """VOT: its result folder, accuracy, robustness and, where the videos are long enough, EAO."""
+    runs = follow_with_restarts(model, benchmark.records, run.out, resume=run.resume, progress=run.progress)
+    written = [run.out / "baseline"]
+    if run.format_only:
+        return Outcome(written=written)
+    numbers = evaluate_vot({name: [each] for name, each in runs.items()}, benchmark.rules)
+    return scored(run, numbers, written)
+
+
 def chosen_records(records: Sequence[VideoRecord], names: Sequence[str] | None) -> list[VideoRecord]:
     """The records of these names, all for None.
 
@@ -322,5 +396,6 @@ RUNNERS: dict[str, Callable[[Run], Outcome]] = {
     "mot": test_mot,
     "det": test_detection,
     "vid": test_video_detection,
+    "sot": test_sot,
     "vis": test_segmentation,
 }

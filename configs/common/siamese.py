@@ -65,7 +65,8 @@ def siamese_training() -> fdl.Config:
 
 
 def siamese_schedule() -> fdl.Config:
-    """20 epochs of SGD; the backbone, where it learns, at a tenth of the rate."""
+    """20 epochs of SGD; of the backbone layers 2 to 4 learn from epoch 10 on, at a tenth of the rate."""
+    rest = Rule(r"^backbone\.", lr=0.1, start=EPOCHS / 2)
     return fdl.Config(
         Schedule,
         epochs=EPOCHS,
@@ -73,5 +74,5 @@ def siamese_schedule() -> fdl.Config:
         warmup_iterations=0,
         batch_size=28,
         clip_norm=10.0,
-        optimizer=fdl.Config(SGD, lr=0.005, momentum=0.9, weight_decay=1e-4, rules=[Rule(r"^backbone\.", lr=0.1)]),
+        optimizer=fdl.Config(SGD, lr=0.005, momentum=0.9, weight_decay=1e-4, rules=[rest]),
     )

@@ -22,7 +22,7 @@ def _experiment(penalty: float, window_influence: float, size_rate: float) -> fd
     """SiamRPN++ with ResNet-50, correlating on three levels."""
     model = fdl.Config(
         SiamRPN,
-        backbone=fdl.Config(SiameseResNet, depth=50),
+        backbone=fdl.Config(SiameseResNet, depth=50, trained_stages=(1, 2, 3)),
         neck=fdl.Config(ChannelReducer, in_channels=[512, 1024, 2048], out_channels=256),
         head=fdl.Config(SiameseRPNHead, in_channels=[256, 256, 256], anchors=5),
         anchors=fdl.Config(AnchorGrid),

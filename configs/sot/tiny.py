@@ -6,7 +6,7 @@ import fiddle as fdl
 
 from vidperc.data.frame_samplers import Pair
 from vidperc.data.synthetic import synthetic_videos
-from vidperc.data.transforms.siamese import SiamesePair
+from vidperc.data.transforms.siamese import CropRange, SiamesePair
 from vidperc.engine.experiment import Experiment, TestData
 from vidperc.evaluation.sot_evaluator import SOTEvaluator, one_pass
 from vidperc.image.backbones.siamese_resnet import SiameseResNet
@@ -17,6 +17,8 @@ from vidperc.video.siamrpn_training import SiameseCriterion
 
 from ..common.synthetic import SIZE, synthetic_training, tiny_schedule
 
+TEMPLATE, SEARCH = 63, 127  # sides of the crops: half of the published ones, about the objects' own resolution
+
 
 def tiny_siamese_rpn() -> fdl.Config:
     """One block per stage, three stages of a quarter of the channels: 0.65 million parameters."""
@@ -25,9 +27,16 @@ def tiny_siamese_rpn() -> fdl.Config:
         backbone=fdl.Config(SiameseResNet, depth=14, base_channels=16, out_indices=(1, 2), trained_stages=None),
         neck=fdl.Config(ChannelReducer, in_channels=[128, 256], out_channels=48),
         head=fdl.Config(SiameseRPNHead, in_channels=[48, 48], anchors=5, channels=48),
-        anchors=fdl.Config(AnchorGrid),
+        anchors=fdl.Config(AnchorGrid, scale=4),
         postprocessor=fdl.Config(Postprocessor, penalty=0.05, window_influence=0.3, size_rate=0.7),
         criterion=fdl.Config(SiameseCriterion),
+        template_size=TEMPLATE,
+        search_size=SEARCH,
+    )
+    pairs = fdl.Config(
+        SiamesePair,
+        template=fdl.Config(CropRange, TEMPLATE, shift=2, scale=0.05),
+        search=fdl.Config(CropRange, SEARCH, shift=24, scale=0.18, blur=0.2),
     )
     return fdl.Config(
         Experiment,
@@ -35,10 +44,10 @@ def tiny_siamese_rpn() -> fdl.Config:
         model=model,
         classes=("object",),
         shipped="tiny_siamese_rpn.pt",
-        train_data=synthetic_training("sot", fdl.Config(Pair, 30), [fdl.Config(SiamesePair)], key_stride=1),
+        train_data=synthetic_training("sot", fdl.Config(Pair, 30), [pairs], key_stride=1),
         validation_data=_scoring("val", videos=8, length=30),
         test_data=_scoring("test", videos=20, length=60),
-        schedule=tiny_schedule(iterations=700, batch_size=16, warmup_iterations=50),
+        schedule=tiny_schedule(iterations=2500, batch_size=16, warmup_iterations=50),
     )
 
 

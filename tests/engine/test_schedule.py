@@ -6,7 +6,7 @@ from torch import nn
 
 from vidperc.engine.ema import EMA
 from vidperc.engine.memory import recompute
-from vidperc.engine.optim import SGD, AdamW, Rule, set_rate
+from vidperc.engine.optim import SGD, AdamW, Rule, set_rate, wake
 from vidperc.engine.schedule import Cosine, Poly, Schedule
 
 
@@ -99,3 +99,16 @@ def test_recompute_changes_no_gradient():
         recompute(model, ["nope"])
     with pytest.raises(ValueError, match="learns batch statistics"):
         recompute(Small(), ["backbone"])
+
+
+def test_parameters_that_begin_to_learn_later():
+    model = Small()
+    optimizer = SGD(lr=1.0, rules=[Rule("^backbone", lr=0.1), Rule(r"backbone\.0", start=10)]).build(model)
+    learning = []
+    for time in (0, 9.99, 10):
+        wake(optimizer, time)
+        learning.append({name for name, p in model.named_parameters() if p.requires_grad})
+    late = {"backbone.0.weight", "backbone.0.bias"}
+    assert learning[0] == learning[1] == learning[2] - late
+    assert late < learning[2] and not any(name.startswith("frozen") for name in learning[2])
+    assert groups_by_name(model, optimizer)["backbone.0.weight"]["lr"] == 0.1

@@ -15,6 +15,7 @@ from small import Small, experiment, gradients_of_one_step
 from vidperc.checkpoint import CheckpointError, load_checkpoint, read_checkpoint
 from vidperc.data.datasets import read_frame
 from vidperc.engine.log import read_log
+from vidperc.engine.optim import SGD, Rule
 from vidperc.engine.train import NotFiniteError, RunOptions, micro_batch, train
 
 QUIET = RunOptions(workers=0, accelerator="cpu", show=False, tensorboard=False, log_every=1)
@@ -42,7 +43,11 @@ def test_a_run(tmp_path):
     assert meta["scores"]["closeness"] == result.best
 
 
-@pytest.mark.parametrize("extra", [{}, {"ema_decay": 0.9, "accumulate": 2, "clip_norm": 1.0}], ids=["plain", "all"])
+LATE = SGD(lr=0.05, rules=[Rule("^conv", start=8), Rule("^norm", start=3)])  # before and after the stop below
+EXTRAS = {"plain": {}, "all": {"ema_decay": 0.9, "accumulate": 2, "clip_norm": 1.0}, "late": {"optimizer": LATE}}
+
+
+@pytest.mark.parametrize("extra", EXTRAS.values(), ids=EXTRAS)
 def test_resume_is_exact(tmp_path, extra):
     """Stopped after 5 of 12 steps and resumed: the same losses and weights as without the stop."""
     train(experiment(iterations=12, **extra), tmp_path / "whole", QUIET)

@@ -238,8 +238,9 @@ def test_expected_overlap_by_hand():
     scores = evaluate_vot(runs, lengths=(2, 3))
     assert scores["EAO"] == pytest.approx(0.65)
     assert scores["failures"] == 0.5
+    assert "EAO" not in evaluate_vot(runs)  # which is of videos of 100 frames or more
     with pytest.raises(ValueError, match="shorter"):
-        evaluate_vot(runs)
+        expected_average_overlap(runs)
 
 
 def test_plot_is_a_picture(tmp_path):

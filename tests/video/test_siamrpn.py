@@ -255,6 +255,7 @@ def test_redetect_searches_the_whole_frame(frames):
 
     model = load("tiny_siamese_rpn")
     model.backbone, model.neck, model.head = Bright(), torch.nn.Identity(), Argmax()
+    model.template_size, model.search_size, model.anchors = 127, 255, AnchorGrid()
     start, later = np.zeros((400, 600, 3), np.uint8), np.zeros((400, 600, 3), np.uint8)
     start[20:50, 20:50] = 255
     later[320:350, 520:550] = 255
@@ -378,8 +379,11 @@ def test_replay_with_the_network_where_it_looked_equals_a_run(model, frames):
     video = Video.from_frames(frames, prompt=[40, 30, 80, 70])
     boxes = run(model, video)
     recorded = record(model, video, boxes)  # looks where the run looked
-    again = replay(recorded, prompt_box(video), model.postprocessor, model.min_side)
-    assert np.abs(again - boxes).max() < 0.05
+    other = Postprocessor(0.4, 0.9, 0.1)
+    again = replay(recorded, prompt_box(video), [other, model.postprocessor], model.min_side)
+    assert np.abs(again[1] - boxes).max() < 0.05
+    assert np.array_equal(again[0], replay(recorded, prompt_box(video), [other], model.min_side)[0])
+    assert np.abs(again[0] - again[1]).max() > 0.05
 
 
 def test_tuning_confirms_the_best_and_leaves_the_model_as_it_was(model, frames):
@@ -415,6 +419,13 @@ def test_published_schedule_and_mix():
     assert data.repeats == pytest.approx([25 / 4] * 4 + [75 / 8] * 8)
     schedule = fdl.build(get_config("siamese_rpn_r50_fp16_20e_vot2018").schedule)
     assert schedule.precision == "fp16" and schedule.batch_size == 28
+    model = fdl.build(get_config("siamese_rpn_r50_20e_lasot").model).train()
+    groups = schedule.optimizer.build(model).param_groups
+    late = {id(p) for group in groups if group["start"] == 10 for p in group["params"]}
+    assert {(group["lr"], group["start"]) for group in groups} == {(0.005, 0), (0.0005, 10)}
+    names = {name.split(".")[1] for name, p in model.named_parameters() if id(p) in late}
+    assert names == {"layer2", "layer3", "layer4"}
+    assert not any(module.training for module in model.backbone.modules() if isinstance(module, torch.nn.BatchNorm2d))
 
 
 # The checkpoint that ships

@@ -2,35 +2,75 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch.nn import functional as F
 
-from vidperc.layers.winograd import transform_weight, winograd_conv
+from vidperc.layers import winograd
+from vidperc.layers.packed_conv import PackedConv, PackedProducts, can_pack
+from vidperc.layers.winograd import WinogradConv
 from vidperc.models import load
 from vidperc.structures import Video
-from vidperc.video.siamrpn_network import FoldedConv, ModuleNetwork, fold
+from vidperc.video.siamrpn_network import DirectConv, ModuleNetwork, best_conv, fold
 
 
 @pytest.mark.parametrize(
     ("size", "padding", "dilation"),
     [((31, 31), 2, 2), ((31, 31), 4, 4), ((15, 9), 1, 1), ((9, 14), 0, 1), ((7, 6), 0, 2), ((16, 12), 1, 1)],
 )
-def test_winograd_equals_the_direct_convolution(size, padding, dilation):
+def test_winograd_equals_the_direct_convolution(size, padding, dilation, monkeypatch):
     x, weight, bias = torch.randn(2, 12, *size), torch.randn(8, 12, 3, 3), torch.randn(8)
-    out = winograd_conv(x, transform_weight(weight), bias, padding, dilation)
     expected = F.conv2d(x.double(), weight.double(), bias.double(), 1, padding, dilation)
+    out = WinogradConv(weight, bias, padding, dilation)(x)
     assert out.shape == expected.shape
     assert out.is_contiguous(memory_format=torch.channels_last)
-    assert (out - expected).abs().max() < 1e-4 * expected.std()
+    assert (out - expected).abs().max() < 3e-5 * expected.std()
+    rectified = WinogradConv(weight, bias, padding, dilation, relu=True)
+    monkeypatch.setattr(winograd, "STRIP", 1)  # the least strips
+    monkeypatch.setattr(winograd, "LEAST_TILES", 1)
+    assert torch.allclose(rectified(x), out.relu(), atol=1e-5)
+
+
+def test_large_matrices_are_packed():
+    weight = torch.randn(512, 512, 3, 3)
+    x = torch.randn(1, 512, 8, 8)
+    conv = WinogradConv(weight, None, 1, 1)
+    assert isinstance(conv.products, PackedProducts) == can_pack(weight.device)
+    assert (conv(x) - F.conv2d(x, weight, None, 1, 1)).abs().max() < 1e-4 * 68
+
+
+@pytest.mark.skipif(not can_pack(torch.device("cpu")), reason="torch is built without oneDNN")
+@pytest.mark.parametrize(("kernel", "stride", "padding", "dilation"), [(1, 1, 0, 1), (3, 2, 0, 1), (3, 1, 2, 2)])
+@pytest.mark.parametrize("kind", [PackedConv, DirectConv])
+def test_convolution_with_relu_and_sum(kind, kernel, stride, padding, dilation):
+    x = torch.randn(2, 12, 9, 11).to(memory_format=torch.channels_last)
+    weight, bias = torch.randn(8, 12, kernel, kernel), torch.randn(8)
+    expected = F.conv2d(x.double(), weight.double(), bias.double(), stride, padding, dilation)
+    total = torch.randn(expected.shape).to(memory_format=torch.channels_last)
+    conv, rectified = (kind(weight, bias, stride, padding, dilation, relu=relu) for relu in (False, True))
+    before = total.clone()
+    for out, wanted in (
+        (conv(x), expected),
+        (rectified(x), expected.relu()),
+        (conv.add_to(total.clone(), x), before + expected),
+        (rectified.add_to(total, x), (before + expected).relu()),
+    ):
+        assert torch.allclose(out.double(), wanted, atol=1e-4)
+        assert out.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_large_convolutions_are_winograds():
-    large = FoldedConv(torch.nn.Conv2d(256, 256, 3, padding=2, dilation=2, bias=False), None, torch.float32)
-    assert large.winograd
-    assert not FoldedConv(torch.nn.Conv2d(64, 64, 3), None, torch.float32).winograd
-    assert not FoldedConv(torch.nn.Conv2d(256, 256, 3, stride=2), None, torch.float32).winograd
-    assert not FoldedConv(torch.nn.Conv2d(256, 256, 3), None, torch.bfloat16).winograd
+    def chosen(channels, dtype=torch.float32, **options):
+        weight = torch.randn(channels, channels, 3, 3)
+        geometry = (options.get("stride", 1), options.get("padding", 0), options.get("dilation", 1))
+        return isinstance(best_conv(weight, None, geometry, dtype, 31, relu=True), WinogradConv)
+
+    assert chosen(256, padding=2, dilation=2)
+    assert not chosen(64)
+    assert not chosen(256, stride=2)
+    assert not chosen(512, torch.bfloat16)
 
 
 def test_folded_network_equals_the_modules():
@@ -42,7 +82,7 @@ def test_folded_network_equals_the_modules():
             module.running_var.uniform_(0.5, 1.5)
             module.weight.data.uniform_(0.5, 1.5)
     modules = ModuleNetwork(model.backbone, model.neck, model.head)
-    folded = fold(modules, torch.float32)
+    folded = fold(modules, torch.float32, 255)
     template, search = torch.rand(1, 3, 127, 127) * 255, torch.rand(1, 3, 255, 255) * 255
     with torch.no_grad():
         outputs = []
@@ -62,6 +102,10 @@ def test_the_folded_network_follows_the_parameters():
     assert model.network() is not first
     assert isinstance(model.train().network(), ModuleNetwork)
     assert set(model.state_dict()) == set(load("tiny_siamese_rpn", fuse=False).state_dict())
+    model.eval().network()
+    twin = copy.deepcopy(model)
+    x = torch.rand(1, 3, 63, 63)
+    assert torch.equal(twin.network().features(x)[0], model.network().features(x)[0])
 
 
 def test_the_state_does_not_grow():

@@ -16,11 +16,16 @@ NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm, nn.LocalRes
 
 @dataclass(frozen=True)
 class Rule:
-    """Factors for all parameters whose name has a match of `pattern`, a regular expression."""
+    """Factors for all parameters whose name has a match of `pattern`, a regular expression.
+
+    `start` is when they begin to learn, in epochs (in steps where the schedule's length is); until then they are
+    as if frozen, without gradients. Of several rules the latest start counts.
+    """
 
     pattern: str
     lr: float = 1.0
     weight_decay: float = 1.0
+    start: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,27 +64,28 @@ class Optimizer(ABC):
         for rule in self.rules:
             if not any(re.search(rule.pattern, name) for name in names):
                 raise ValueError(f"optimiser rule '{rule.pattern}' matches no parameter; there are {names[:3]} ...")
-        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        groups: dict[tuple[float, float, float], list[nn.Parameter]] = {}
         for name, parameter in named:
             groups.setdefault(self._settings(name, id(parameter) in norms), []).append(parameter)
         if not groups:
             raise ValueError("no parameter of the model learns")
         # base_lr is what the schedule's factor multiplies.
         return [
-            {"params": parameters, "lr": lr, "base_lr": lr, "weight_decay": decay}
-            for (lr, decay), parameters in groups.items()
+            {"params": parameters, "lr": lr, "base_lr": lr, "weight_decay": decay, "start": start}
+            for (lr, decay, start), parameters in groups.items()
         ]
 
-    def _settings(self, name: str, is_norm: bool) -> tuple[float, float]:
-        lr, decay = self.lr, self.weight_decay
+    def _settings(self, name: str, is_norm: bool) -> tuple[float, float, float]:
+        """Rate, decay and start of a parameter."""
+        lr, decay, start = self.lr, self.weight_decay, 0.0
         if is_norm:
             decay *= self.norm_decay
         elif name.endswith("bias"):
             lr, decay = lr * self.bias_lr, decay * self.bias_decay
         for rule in self.rules:
             if re.search(rule.pattern, name):
-                lr, decay = lr * rule.lr, decay * rule.weight_decay
-        return lr, decay
+                lr, decay, start = lr * rule.lr, decay * rule.weight_decay, max(start, rule.start)
+        return lr, decay, start
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +110,15 @@ class AdamW(Optimizer):
 
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.groups(model), lr=self.lr, betas=self.betas, eps=self.eps)
+
+
+def wake(optimizer: torch.optim.Optimizer, time: float) -> None:
+    """Let exactly those parameters learn whose `start` has come at `time`; both as in `Rule`."""
+    if not any(group.get("start", 0.0) > 0 for group in optimizer.param_groups):
+        return
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.requires_grad_(time >= group["start"])
 
 
 def set_rate(optimizer: torch.optim.Optimizer, factor: float) -> float:

@@ -30,7 +30,7 @@ from .ema import EMA
 from .experiment import Experiment, TrainData
 from .log import RunLog
 from .memory import recompute
-from .optim import set_rate
+from .optim import set_rate, wake
 from .schedule import Schedule
 from .state import Progress, load_run, save_run
 from .test import test
@@ -209,6 +209,7 @@ class _Run:
         """One optimiser step; its losses, learning rate and times."""
         number = self.progress.iteration
         rate = set_rate(self.optimizer, self.schedule.factor(number, self.per_epoch))  # type: ignore[arg-type]
+        wake(self.optimizer, number / self.schedule.steps(1, self.per_epoch))  # type: ignore[arg-type]
         torch.manual_seed(step_seed(self.options.seed, number, self.fabric.global_rank))
         began, waited = time.perf_counter(), 0.0
         sums: dict[str, float] = {}

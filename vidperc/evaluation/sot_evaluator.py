@@ -30,14 +30,20 @@ def one_pass(model: Streams, video: Video) -> Iterator[tuple[Instances | None, I
         ValueError: the first frame has no object.
     """
     first = video.frame(0).instances
-    rows = [] if first is None else _counted(first)
-    if first is None or not rows:
-        raise ValueError(f"{video.name}: the first frame has no object to follow")
-    row = rows[0] if first.ids is None else min(rows, key=lambda r: int(first.ids[r]))  # type: ignore[index]
-    identity = None if first.ids is None else int(first.ids[row])
+    row, identity = target_of(first, video.name)
+    assert first is not None
     prompted = Video(video.source, prompt=first.boxes[row])
     for frame, predicted in model.stream_frames(prompted):
         yield _only(frame.instances, identity), predicted
+
+
+def target_of(first: Instances | None, name: str) -> tuple[int, int | None]:
+    """Row and id of the object to follow among those of the first frame of video `name`; see `one_pass`."""
+    rows = [] if first is None else _counted(first)
+    if first is None or not rows:
+        raise ValueError(f"{name}: the first frame has no object to follow")
+    row = rows[0] if first.ids is None else min(rows, key=lambda r: int(first.ids[r]))  # type: ignore[index]
+    return row, None if first.ids is None else int(first.ids[row])
 
 
 def _counted(objects: Instances) -> list[int]:

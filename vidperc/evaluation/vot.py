@@ -171,7 +171,7 @@ def expected_average_overlap(runs: Mapping[str, Sequence[RestartRun]], lengths: 
 def evaluate_vot(
     runs: Mapping[str, Sequence[RestartRun]], challenge: str = "vot2018", lengths: tuple[int, int] | None = None
 ) -> dict[str, float]:
-    """Accuracy, robustness, failures and EAO.
+    """Accuracy, robustness, failures and, where a video is as long as the shortest typical one, EAO.
 
     Args:
         runs: the repetitions by video.
@@ -180,9 +180,10 @@ def evaluate_vot(
     """
     if not runs:
         raise ValueError("VOT evaluation: no runs")
-    return {
-        "accuracy": accuracy(runs),
-        "robustness": robustness(runs),
-        "failures": failures_per_sequence(runs),
-        "EAO": expected_average_overlap(runs, lengths or TYPICAL_LENGTHS[challenge]),
-    }
+    scores = {
+        "accuracy": accuracy(runs), "robustness": robustness(runs), "failures": failures_per_sequence(runs)
+    }  # fmt: skip
+    typical = lengths or TYPICAL_LENGTHS[challenge]
+    if max(len(run.regions) for repeats in runs.values() for run in repeats) >= typical[0]:
+        scores["EAO"] = expected_average_overlap(runs, typical)
+    return scores

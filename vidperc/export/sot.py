@@ -113,7 +113,7 @@ def export_vot(
     if missing or unknown:
         raise ExportError(f"{len(missing)} sequences without runs {missing[:5]}, {len(unknown)} unknown {unknown[:5]}")
     files = {
-        f"{record.name}/{record.name}_{number:03d}.txt": _vot_lines(record, entries)
+        f"{record.name}/{record.name}_{number:03d}.txt": vot_lines(record, entries)
         for record in records
         for number, entries in enumerate(runs[record.name], 1)
     }
@@ -126,7 +126,12 @@ def export_vot(
     return base
 
 
-def _vot_lines(record: VideoRecord, entries: Sequence[np.ndarray | int]) -> str:
+def vot_lines(record: VideoRecord, entries: Sequence[np.ndarray | int]) -> str:
+    """The text of one run: a line per frame, a code or a region.
+
+    Raises:
+        ExportError: see `export_vot`.
+    """
     length = record.length if record.length is not None else len(record.frames or ())
     if len(entries) != length:
         raise ExportError(f"{record.name}: {len(entries)} entries for {length} frames")
@@ -155,6 +160,13 @@ def _region(corners: np.ndarray) -> str:
 
 def _lines(boxes: np.ndarray, separator: str) -> str:
     return "".join(separator.join(f"{value:.4f}" for value in box) + "\n" for box in boxes)
+
+
+def write_boxes(path: Path, boxes: np.ndarray) -> None:
+    """Boxes (T, 4) xyxy as lines `x,y,w,h`; the file is whole or not there."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(_lines(np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1), ","), encoding="ascii")
+    part.replace(path)
 
 
 def _write_archive(files: Mapping[str, str], path: str | Path) -> Path:

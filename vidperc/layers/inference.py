@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .winograd import transform_weight, winograd_conv
+from .winograd import BatchedProducts, transform_weight, winograd_conv
 
 WINOGRAD_CHANNELS = 128  # with fewer, transforming the pixels costs more than the multiplications that it saves
 WINOGRAD_PIXELS = 512  # of the map; the same for very small ones
@@ -57,7 +57,8 @@ class InferenceConv(nn.Conv2d):
             return self._conv_forward(x, self._cast(self.weight, torch.get_autocast_dtype("cpu")), self.bias)
         large = self.wide and x.ndim == 4 and x.shape[0] * x.shape[2] * x.shape[3] >= WINOGRAD_PIXELS
         if large and x.dtype == self.weight.dtype == torch.float32:
-            return winograd_conv(x, self._transformed(self.weight), self.bias, int(self.padding[0]), self.dilation[0])
+            products = BatchedProducts(self._transformed(self.weight))
+            return winograd_conv(x, products, self.bias, int(self.padding[0]), self.dilation[0])
         return super().forward(x)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -91,8 +92,12 @@ class SiamRPN(SequenceModel):
         key = (dtype, *((tensor.data_ptr(), tensor._version) for tensor in tensors))
         if self._folded is None or self._folded[0] != key:
             self._folded = None  # free the old one first
-            self._folded = (key, fold(modules, dtype))
+            self._folded = (key, fold(modules, dtype, self.search_size))
         return self._folded[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles hold: not the folded network, whose layouts are of this process."""
+        return {**self.__dict__, "_folded": None}
 
     # Following
 

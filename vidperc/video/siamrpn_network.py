@@ -15,11 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..image.backbones.siamese_resnet import SiameseBottleneck, SiameseResNet
-from ..layers.winograd import transform_weight, winograd_conv
+from ..layers.packed_conv import PackedConv, can_pack
+from ..layers.winograd import WinogradConv
 from ..ops.correlation import depthwise_correlation
-from .siamrpn_head import ChannelReducer, ConvNorm, CorrelationBranch, SiameseRPNHead, TemplateKernels, weighted_sum
+from .siamrpn_head import ChannelReducer, CorrelationBranch, SiameseRPNHead, TemplateKernels, weighted_sum
 
-WINOGRAD_WEIGHTS = 2**18  # of a 3x3 convolution, from which on it is worth its transforms: 181 x 181 channels
+# Weights of a 3x3 convolution of stride 1 from which on Winograd's transforms pay on a CPU. In bfloat16 they would too,
+# but with more than twice the rounding errors of a direct convolution.
+WINOGRAD_WEIGHTS = 9 * 256 * 256
 
 
 class SiameseNetwork(Protocol):
@@ -56,82 +59,154 @@ class ModuleNetwork:
         return self.head(kernels, search)
 
 
-class FoldedConv:
-    """A convolution with the batch norm after it in one, for evaluation."""
+class DirectConv:
+    """A convolution by torch, with a ReLU where asked for: on devices other than the CPU."""
 
-    def __init__(self, conv: nn.Conv2d, norm: nn.Module | None, dtype: torch.dtype) -> None:
-        weight, bias = conv.weight.detach().float(), conv.bias
-        if isinstance(norm, nn.BatchNorm2d):  # an identity where it is folded already
-            mean, variance = norm.running_mean, norm.running_var
-            assert mean is not None and variance is not None
-            scale = norm.weight.detach() * (variance + norm.eps).rsqrt()
-            weight = weight * scale[:, None, None, None]
-            bias = norm.bias - mean * scale
-        self.bias = None if bias is None else bias.detach().to(dtype)
-        self.stride, self.padding, self.dilation = conv.stride[0], int(conv.padding[0]), conv.dilation[0]
-        large = conv.kernel_size == (3, 3) and self.stride == 1 and weight.numel() >= WINOGRAD_WEIGHTS * 9 / 8
-        self.winograd = large and dtype == torch.float32 and weight.device.type == "cpu"
-        if self.winograd:
-            self.weight = transform_weight(weight)
-        else:
-            self.weight = weight.to(dtype).contiguous(memory_format=torch.channels_last)
+    def __init__(
+        self, weight: Tensor, bias: Tensor | None, stride: int, padding: int, dilation: int, *, relu: bool = False
+    ) -> None:
+        self.weight, self.bias, self.relu = weight.contiguous(memory_format=torch.channels_last), bias, relu
+        self.geometry = (stride, padding, dilation)
 
     def __call__(self, x: Tensor) -> Tensor:
-        if self.winograd:
-            return winograd_conv(x, self.weight, self.bias, self.padding, self.dilation)
-        return F.conv2d(x, self.weight, self.bias, self.stride, self.padding, self.dilation)
+        out = F.conv2d(x, self.weight, self.bias, *self.geometry)
+        return out.relu_() if self.relu else out
+
+    def add_to(self, total: Tensor, x: Tensor) -> Tensor:
+        """`total` (B, O, H', W') plus the convolution, then the ReLU where there is one; changes `total`."""
+        total.add_(F.conv2d(x, self.weight, self.bias, *self.geometry))
+        return total.relu_() if self.relu else total
+
+
+PlainConv = DirectConv | PackedConv
+FoldedConv = PlainConv | WinogradConv
+Geometry = tuple[int, int, int]  # stride, padding, dilation
+
+
+def fold_norm(conv: nn.Conv2d, norm: nn.Module | None) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias, in float32, of a convolution with the batch norm after it in one, for evaluation."""
+    weight, bias = conv.weight.detach().float(), conv.bias
+    if isinstance(norm, nn.BatchNorm2d):  # an identity where it is folded already
+        mean, variance = norm.running_mean, norm.running_var
+        assert mean is not None and variance is not None
+        scale = norm.weight.detach() * (variance + norm.eps).rsqrt()
+        weight = weight * scale[:, None, None, None]
+        bias = norm.bias - mean * scale
+    return weight, None if bias is None else bias.detach()
+
+
+def plain_conv(
+    conv: nn.Conv2d, norm: nn.Module | None, dtype: torch.dtype, side: int, *, relu: bool = False
+) -> PlainConv:
+    """A folded convolution, done directly, best for inputs (B, I, side, side)."""
+    return direct_conv(*fold_norm(conv, norm), geometry_of(conv), dtype, side, relu=relu)
+
+
+def direct_conv(
+    weight: Tensor, bias: Tensor | None, geometry: Geometry, dtype: torch.dtype, side: int, *, relu: bool
+) -> PlainConv:
+    """A convolution done directly."""
+    weight, bias = weight.to(dtype), None if bias is None else bias.to(dtype)
+    if can_pack(weight.device):
+        return PackedConv(weight, bias, *geometry, relu=relu, side=side)
+    return DirectConv(weight, bias, *geometry, relu=relu)
+
+
+def best_conv(
+    weight: Tensor, bias: Tensor | None, geometry: Geometry, dtype: torch.dtype, side: int, *, relu: bool
+) -> FoldedConv:
+    """A convolution done as is fastest."""
+    stride, padding, dilation = geometry
+    large = weight.shape[2:] == (3, 3) and stride == 1 and weight.numel() >= WINOGRAD_WEIGHTS
+    if large and dtype == torch.float32 and weight.device.type == "cpu":
+        return WinogradConv(weight, bias, padding, dilation, relu=relu)
+    return direct_conv(weight, bias, geometry, dtype, side, relu=relu)
+
+
+def geometry_of(conv: nn.Conv2d) -> Geometry:
+    """Stride, padding and dilation."""
+    return conv.stride[0], int(conv.padding[0]), conv.dilation[0]
+
+
+def side_after(conv: nn.Conv2d, side: int) -> int:
+    """Side of the output of a square convolution on an input of `side`."""
+    return (side + 2 * int(conv.padding[0]) - conv.dilation[0] * (conv.kernel_size[0] - 1) - 1) // conv.stride[0] + 1
 
 
 class FoldedBottleneck:
-    """A residual block of folded convolutions."""
+    """A residual block of folded convolutions, best for inputs of `side`."""
 
-    def __init__(self, block: SiameseBottleneck, dtype: torch.dtype) -> None:
-        self.convs = [
-            FoldedConv(conv, norm, dtype)
-            for conv, norm in ((block.conv1, block.bn1), (block.conv2, block.bn2), (block.conv3, block.bn3))
-        ]
+    def __init__(self, block: SiameseBottleneck, dtype: torch.dtype, side: int) -> None:
+        self.side = side_after(block.conv2, side)  # of the output
+        self.reduce = plain_conv(block.conv1, block.bn1, dtype, side, relu=True)
+        middle = fold_norm(block.conv2, block.bn2)
+        self.middle = best_conv(*middle, geometry_of(block.conv2), dtype, side, relu=True)
+        self.expand = plain_conv(block.conv3, block.bn3, dtype, self.side, relu=True)
         self.downsample: FoldedConv | None = None
         if isinstance(block.downsample, nn.Sequential):
             conv, norm = block.downsample
-            self.downsample = FoldedConv(conv, norm, dtype)  # type: ignore[arg-type]
+            assert isinstance(conv, nn.Conv2d)
+            self.downsample = best_conv(*fold_norm(conv, norm), geometry_of(conv), dtype, side, relu=False)
 
     def __call__(self, x: Tensor) -> Tensor:
-        shortcut = x if self.downsample is None else self.downsample(x)
-        x = self.convs[0](x).relu_()
-        x = self.convs[1](x).relu_()
-        return self.convs[2](x).add_(shortcut).relu_()
+        """Changes `x`."""
+        inner = self.middle(self.reduce(x))
+        return self.expand.add_to(x if self.downsample is None else self.downsample(x), inner)
 
 
-class FoldedBranch:
-    """A branch of the head, of folded convolutions."""
+class FoldedLevel:
+    """Both branches of the head on one level, of folded convolutions, best for search features of `side`.
 
-    def __init__(self, branch: CorrelationBranch, dtype: torch.dtype) -> None:
-        hidden, last = branch.head_convs
-        self.kernel = _folded(branch.kernel_convs, dtype)
-        self.search = _folded(branch.search_convs, dtype)
-        self.hidden, self.last = _folded(hidden, dtype), FoldedConv(last.conv, None, dtype)  # type: ignore[arg-type]
+    Both convolve the same search features first: that is done for both at once.
+    """
 
-    def __call__(self, kernels: Tensor, search: Tensor) -> Tensor:
-        correlated = depthwise_correlation(self.search(search).relu_(), kernels)
-        return self.last(self.hidden(correlated).relu_())
+    def __init__(
+        self, classification: CorrelationBranch, regression: CorrelationBranch, dtype: torch.dtype, side: int
+    ) -> None:
+        branches = (classification, regression)
+        self.kernels = [plain_conv(b.kernel_convs.conv, b.kernel_convs.bn, dtype, 7, relu=True) for b in branches]
+        weights, biases = zip(*(fold_norm(b.search_convs.conv, b.search_convs.bn) for b in branches))
+        self.search = best_conv(torch.cat(weights), torch.cat(biases), (1, 0, 1), dtype, side, relu=True)
+        side -= 6  # the 3x3 convolution, and the correlation with 5x5
+        hidden = [b.head_convs[0] for b in branches]
+        self.hidden = [plain_conv(part.conv, part.bn, dtype, side, relu=True) for part in hidden]  # type: ignore[arg-type]
+        self.last = [plain_conv(b.head_convs[1].conv, None, dtype, side) for b in branches]  # type: ignore[arg-type]
+
+    def __call__(self, kernels: Sequence[Tensor], search: Tensor) -> list[Tensor]:
+        """Logits and codes from both branches' kernels."""
+        correlated = depthwise_correlation(self.search(search), torch.cat(list(kernels), 1)).chunk(2, 1)
+        inputs = [part.contiguous(memory_format=torch.channels_last) for part in correlated]
+        return [last(hidden(x)) for last, hidden, x in zip(self.last, self.hidden, inputs, strict=True)]
 
 
 class FoldedNetwork:
-    """The whole network, folded, for evaluation in `dtype`; made of copies, it does not follow later training."""
+    """The whole network, folded, for evaluation in `dtype`; made of copies, it does not follow later training.
 
-    def __init__(self, backbone: SiameseResNet, neck: ChannelReducer, head: SiameseRPNHead, dtype: torch.dtype) -> None:
+    Args:
+        backbone, neck, head: the network.
+        dtype: of weights and activations.
+        side: of the search crops, that it is to be fastest for.
+    """
+
+    def __init__(
+        self, backbone: SiameseResNet, neck: ChannelReducer, head: SiameseRPNHead, dtype: torch.dtype, side: int
+    ) -> None:
         self.dtype, self.out_indices = dtype, backbone.out_indices
-        self.stem = FoldedConv(backbone.conv1, backbone.bn1, dtype)
-        self.stages = [
-            [FoldedBottleneck(block, dtype) for block in getattr(backbone, name)] for name in backbone.stage_names
-        ]
-        self.neck = [_folded(conv, dtype) for conv in neck.convs]  # type: ignore[arg-type]
-        self.cls_heads = [FoldedBranch(branch, dtype) for branch in head.cls_heads]  # type: ignore[arg-type]
-        self.reg_heads = [FoldedBranch(branch, dtype) for branch in head.reg_heads]  # type: ignore[arg-type]
+        self.stem = plain_conv(backbone.conv1, backbone.bn1, dtype, side, relu=True)
+        side = (side_after(backbone.conv1, side) - 1) // 2 + 1  # after the pooling
+        self.stages: list[list[FoldedBottleneck]] = []
+        for name in backbone.stage_names:
+            self.stages.append([])
+            for block in getattr(backbone, name):
+                self.stages[-1].append(FoldedBottleneck(block, dtype, side))
+                side = self.stages[-1][-1].side
+        self.neck = [plain_conv(part.conv, part.bn, dtype, side) for part in neck.convs]  # type: ignore[arg-type, union-attr]
+        pairs = zip(head.cls_heads, head.reg_heads, strict=True)
+        self.levels = [FoldedLevel(*pair, dtype, side) for pair in pairs]  # type: ignore[arg-type]
         self.cls_weight, self.reg_weight = head.cls_weight.detach().clone(), head.reg_weight.detach().clone()
 
     def features(self, crops: Tensor) -> list[Tensor]:
-        x = F.max_pool2d(self.stem(crops.to(self.dtype)).relu_(), 3, 2, 1)
+        x = F.max_pool2d(self.stem(crops.to(self.dtype)), 3, 2, 1)
         levels: list[Tensor] = []
         for stage, blocks in enumerate(self.stages):
             for block in blocks:
@@ -141,25 +216,20 @@ class FoldedNetwork:
         return levels
 
     def embed_template(self, template: Sequence[Tensor]) -> TemplateKernels:
-        return TemplateKernels(
-            [branch.kernel(level).relu_() for branch, level in zip(self.cls_heads, template, strict=True)],
-            [branch.kernel(level).relu_() for branch, level in zip(self.reg_heads, template, strict=True)],
-        )
+        pairs = [[kernel(x) for kernel in level.kernels] for level, x in zip(self.levels, template, strict=True)]
+        return TemplateKernels([pair[0] for pair in pairs], [pair[1] for pair in pairs])
 
     def correlate(self, kernels: TemplateKernels, search: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        classes = [b(k, x) for b, k, x in zip(self.cls_heads, kernels.classification, search, strict=True)]
-        codes = [b(k, x) for b, k, x in zip(self.reg_heads, kernels.regression, search, strict=True)]
+        pairs = zip(kernels.classification, kernels.regression, strict=True)
+        outputs = [level(pair, x) for level, pair, x in zip(self.levels, pairs, search, strict=True)]
+        classes, codes = ([each[branch] for each in outputs] for branch in (0, 1))
         return weighted_sum(classes, self.cls_weight), weighted_sum(codes, self.reg_weight)
 
 
-def _folded(part: ConvNorm, dtype: torch.dtype) -> FoldedConv:
-    return FoldedConv(part.conv, part.bn, dtype)
-
-
-def fold(modules: ModuleNetwork, dtype: torch.dtype) -> SiameseNetwork:
-    """The folded network where its parts are the known ones, else the modules themselves."""
+def fold(modules: ModuleNetwork, dtype: torch.dtype, side: int) -> SiameseNetwork:
+    """The folded network, best for search crops of `side`, where its parts are the known ones, else the modules."""
     backbone, neck, head = modules.backbone, modules.neck, modules.head
     if not (isinstance(backbone, SiameseResNet) and isinstance(neck, ChannelReducer)):
         return modules
     with torch.inference_mode(False), torch.no_grad(), torch.autocast(head.cls_weight.device.type, enabled=False):
-        return FoldedNetwork(backbone, neck, head, dtype)
+        return FoldedNetwork(backbone, neck, head, dtype, side)

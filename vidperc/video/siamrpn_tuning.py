@@ -21,6 +21,7 @@ from ..structures import Instances, Video
 from .siamrpn import SiamRPN
 from .siamrpn_anchors import Postprocessor, decode, shape_penalty, to_centers, to_corners
 
+TOGETHER = 128  # settings that are replayed at once
 Score = Callable[[int, np.ndarray], float]  # (number of the video, boxes (T, 4) xyxy) -> larger is better
 
 
@@ -83,24 +84,26 @@ def record(model: SiamRPN, video: Video, truth: np.ndarray) -> list[RecordedFram
 
 
 def replay(
-    frames: Sequence[RecordedFrame], start: Tensor, setting: Postprocessor, min_side: float = 10.0
+    frames: Sequence[RecordedFrame], start: Tensor, settings: Sequence[Postprocessor], min_side: float = 10.0
 ) -> np.ndarray:
-    """The boxes (T, 4) xyxy that a setting chooses from what was recorded, `start` (4,) xyxy first."""
-    box = to_centers(start.float())[None]
+    """The boxes (S, T, 4) xyxy that S settings choose from what was recorded, `start` (4,) xyxy first."""
+    values = [[each.penalty, each.window_influence, each.size_rate] for each in settings]
+    strength, influence, speed = start.new_tensor(values, dtype=torch.float32).T[:, :, None]  # (S, 1) each
+    box = to_centers(start.float()).expand(len(settings), 4)
     boxes = [box]
     for frame in frames:
-        offset = ((frame.positions - box[:, :2]) / frame.reach).clamp(-1, 1)
-        window = (0.5 + 0.5 * (math.pi * offset).cos()).prod(1)
-        penalty = shape_penalty(frame.boxes[:, 2:], box[:, 2:], setting.penalty)
-        ranks = penalty * frame.scores * (1 - setting.window_influence) + window * setting.window_influence
-        best = ranks.nan_to_num(-1.0).argmax()
-        rate = penalty[best] * frame.scores[best] * setting.size_rate
-        size = torch.lerp(box[0, 2:], frame.boxes[best, 2:], rate)
+        offset = ((frame.positions - box[:, None, :2]) / frame.reach).clamp(-1, 1)  # (S, K, 2)
+        window = (0.5 + 0.5 * (math.pi * offset).cos()).prod(-1)
+        penalty = shape_penalty(frame.boxes[:, 2:], box[:, None, 2:], strength)  # (S, K)
+        ranks = penalty * frame.scores * (1 - influence) + window * influence
+        best = ranks.nan_to_num(-1.0).argmax(1)  # (S,)
+        rate = penalty.gather(1, best[:, None]) * frame.scores[best, None] * speed
+        size = torch.lerp(box[:, 2:], frame.boxes[best, 2:], rate)
         limit = size.new_tensor([frame.size[1], frame.size[0]])
         center = torch.minimum(frame.boxes[best, :2].clamp(min=0), limit)
-        box = torch.cat([center, torch.minimum(size.clamp(min=min_side), limit)])[None]
+        box = torch.cat([center, torch.minimum(size.clamp(min=min_side), limit)], 1)
         boxes.append(box)
-    return to_corners(torch.cat(boxes)).double().cpu().numpy()
+    return to_corners(torch.stack(boxes, 1)).double().cpu().numpy()
 
 
 def grid(
@@ -119,6 +122,7 @@ def tune(
     score: Score,
     settings: Sequence[Postprocessor],
     confirm: int = 5,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Trial]:
     """All settings with their scores, best first; the best `confirm` ones of the replay were run in full.
 
@@ -129,6 +133,9 @@ def tune(
         videos: with prompts, and readable again and again.
         truths: (T, 4) xyxy of each.
         score: of one video's boxes, such as the area under the success curve.
+        settings: to be tried; `grid` gives some.
+        confirm: how many of the best are run in full.
+        progress: called with how many videos the settings were replayed on, and how many there are.
 
     Raises:
         ValueError: no videos, or truths for another number of them.
@@ -136,13 +143,17 @@ def tune(
     if not videos or len(videos) != len(truths):
         raise ValueError(f"tune: {len(videos)} videos, {len(truths)} truths")
     own = model.postprocessor
-    recorded = [record(model, video, truth) for video, truth in zip(videos, truths)]
-    starts = [prompt_box(video) for video in videos]
-    trials = [
-        Trial(setting, float(np.mean([score(i, replay(frames, starts[i], setting, model.min_side))
-                                      for i, frames in enumerate(recorded)])))
-        for setting in dict.fromkeys([own, *settings])
-    ]  # fmt: skip
+    unique = list(dict.fromkeys([own, *settings]))
+    totals = np.zeros(len(unique))
+    for number, (video, truth) in enumerate(zip(videos, truths)):
+        frames = record(model, video, truth)  # of one video at a time: a megabyte holds ten frames
+        for first in range(0, len(unique), TOGETHER):
+            part = slice(first, first + TOGETHER)
+            boxes = replay(frames, prompt_box(video).to(model.device), unique[part], model.min_side)
+            totals[part] += [score(number, each) for each in boxes]
+        if progress is not None:
+            progress(number + 1, len(videos))
+    trials = [Trial(setting, float(total / len(videos))) for setting, total in zip(unique, totals)]
     ranked = sorted(trials, key=lambda trial: -trial.replayed)
     try:
         for trial in {id(t): t for t in [*ranked[:confirm], trials[0]]}.values():
