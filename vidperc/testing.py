@@ -59,7 +59,13 @@ from .video.tracking import GivenDetections
 
 Progress = Callable[[str, int, "int | None"], None]
 ResultFormat = Literal["coco", "scalabel"]
-DEFAULTS = {"mot": "bytetrack_tiny_det", "det": "tiny_det", "vid": "tiny_vid", "vis": "tiny_vis", "sot": "tiny_siamese_rpn"}
+DEFAULTS = {
+    "det": "tiny_det",
+    "vid": "tiny_vid",
+    "mot": "bytetrack_tiny_det",
+    "sot": "tiny_siamese_rpn",
+    "vis": "tiny_vis",
+}
 
 
 @dataclass
