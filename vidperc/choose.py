@@ -6,7 +6,7 @@ import time
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,21 @@ class Choice:
     classes: tuple[str, ...]
     reason: str
     detections: Path | None = None  # the file they are read from, for detections from files
+
+    def labels(self, classes: Sequence[str] | None) -> list[int] | None:
+        """The labels of class names.
+
+        Raises:
+            ValueError: a class that the detector does not have.
+        """
+        if classes is None:
+            return None
+        unknown = [name for name in classes if name not in self.classes]
+        if unknown:
+            raise ValueError(
+                f"the detector has no class {', '.join(unknown)}; it has {', '.join(self.classes) or 'no names'}"
+            )
+        return [self.classes.index(name) for name in classes]
 
 
 def choose_detector(
