@@ -77,44 +77,35 @@ class FlowNetS(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """The network's output (B, 2, h, w) for prepared pictures (B, 3, H, W), at a quarter of their size."""
-        return self.from_halves(self.halves(first, first=True), self.halves(second, first=False))
+        return self.pyramid(self.halves(first, first=True), self.halves(second, first=False))[-1]
 
     def pyramid(self, first: Tensor, second: Tensor) -> list[Tensor]:
-        """The output and the coarser ones on the way to it, coarsest first: at 1/64, 1/32, ... 1/4 of the size."""
-        both = self.halves(first, first=True) + self.halves(second, first=False)
-        levels = {2: self._convolve("conv2", F.leaky_relu(both, SLOPE, inplace=True))}
-        for level in (3, 4, 5, 6):
-            levels[level] = self._convolve(f"conv{level}", levels[level - 1])
-        x, flows = levels[6], []
-        for level in REFINE:
-            x, flow = self._refine(level, x, levels[level])
-            flows.append(flow)
-        return [*flows, thin_conv(self.predict_flow, x)]
-
-    def from_halves(self, first: Tensor, second: Tensor) -> Tensor:
-        """As `forward`, from the pictures' halves of the first convolution.
+        """The output and the coarser ones on the way to it, coarsest first: at 1/64, 1/32, ... 1/4 of the size.
 
         The finest levels, whose maps are large, go through a few pairs at a time, the others all at once.
+
+        Args:
+            first, second: the pictures' halves (B, D, H / 2, W / 2); one first picture may stand for all pairs.
         """
-        pairs = [second[start : start + TOGETHER] for start in range(0, len(second), TOGETHER)]
-        if len(first) == 1:
-            firsts = [first] * len(pairs)
-        else:
-            firsts = [first[start : start + TOGETHER] for start in range(0, len(first), TOGETHER)]
+        seconds = second.split(TOGETHER)
+        firsts = [first] * len(seconds) if len(first) == 1 else first.split(TOGETHER)
         fine = [
             self._convolve("conv2", F.leaky_relu(a + b, SLOPE, inplace=True))
-            for a, b in zip(firsts, pairs, strict=True)
+            for a, b in zip(firsts, seconds, strict=True)
         ]
         levels = {3: torch.cat([self._convolve("conv3", x) for x in fine])}
         for level in (4, 5, 6):
             levels[level] = self._convolve(f"conv{level}", levels[level - 1])
-        x = levels[6]
+        x, flows = levels[6], []
         for level in (5, 4, 3):
-            x, _ = self._refine(level, x, levels[level])
-        parts = x.split(TOGETHER)
-        return torch.cat([
-            thin_conv(self.predict_flow, self._refine(2, part, skip)[0]) for part, skip in zip(parts, fine, strict=True)
-        ])  # fmt: skip
+            x, flow = self._refine(level, x, levels[level])
+            flows.append(flow)
+        before, last = [], []
+        for part, skip in zip(x.split(TOGETHER), fine, strict=True):
+            finest, flow = self._refine(2, part, skip)
+            before.append(flow)
+            last.append(thin_conv(self.predict_flow, finest))
+        return [*flows, torch.cat(before), torch.cat(last)]
 
     def _convolve(self, name: str, x: Tensor) -> Tensor:
         for conv in getattr(self, name):
@@ -134,7 +125,7 @@ class FlowNetS(nn.Module):
 
         Equal to the flow at the picture's size (by bilinear interpolation), read at the centres of the cells.
         """
-        flow = self.from_halves(first, second).float()
+        flow = self.pyramid(first, second)[-1].float()
         size = (size[0], size[1])
         coarser = size[0] <= flow.shape[-2]
         resized = F.interpolate(flow, size, mode="area") if coarser else F.interpolate(flow, size, mode="bilinear")
@@ -146,16 +137,16 @@ def activated(conv: nn.Module, x: Tensor) -> Tensor:
     return F.leaky_relu(conv(x), SLOPE, inplace=True)
 
 
-def thin_conv(conv: nn.Module, x: Tensor) -> Tensor:
+def thin_conv(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """A 3x3 convolution to a few channels: first the products of all taps, then the sum of their shifted maps.
 
     Reads x, which has many channels, once instead of nine times.
     """
     weight = conv.weight
-    out_channels, in_channels, *size = weight.shape  # type: ignore[misc]
-    taps = size[0] * size[1]  # type: ignore[operator]
-    products = F.conv2d(x, weight.permute(2, 3, 0, 1).reshape(-1, in_channels, 1, 1))  # type: ignore[operator, union-attr]
+    out_channels, in_channels, *size = weight.shape
+    taps = size[0] * size[1]
+    products = F.conv2d(x, weight.permute(2, 3, 0, 1).reshape(-1, in_channels, 1, 1))
     sums = torch.eye(out_channels, device=x.device).repeat(1, taps)  # (O, taps O)
     shifts = torch.eye(taps, device=x.device).repeat_interleave(out_channels, 0).view(-1, *size)  # (taps O, 3, 3)
-    kernel = (sums[:, :, None, None] * shifts).to(weight.dtype)  # type: ignore[arg-type, operator]
-    return F.conv2d(products, kernel, padding=size[0] // 2)  # type: ignore[operator]
+    kernel = (sums[:, :, None, None] * shifts).to(weight.dtype)
+    return F.conv2d(products, kernel, padding=size[0] // 2)

@@ -46,7 +46,10 @@ class FlowDFF(DFF):
             truths.append(flows[pairs[:, 0], pairs[:, 1]].to(self.device))
             start += len(clip)
         truth = warp_flow(torch.cat(truths), images.tensor.shape[-2:])
-        outputs = self.flow.pyramid(pictures[torch.cat(first)], pictures[torch.cat(second)])
+        outputs = self.flow.pyramid(
+            self.flow.halves(pictures, first=True)[torch.cat(first)],
+            self.flow.halves(pictures, first=False)[torch.cat(second)],
+        )
         scale = SCALE * truth.shape[-1] / outputs[-1].shape[-1]  # to cells, as in `FlowNetS.between`
         return {
             f"loss_flow_{len(outputs) + 1 - number}": distance(flow * scale, truth)
