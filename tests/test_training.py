@@ -15,11 +15,12 @@ from fiddle.experimental import serialization
 
 from vidperc import testing
 from vidperc.checkpoint import read_checkpoint
+from vidperc.checkpoint.sources import SHIPPED
 from vidperc.cli import main
 from vidperc.engine.log import read_log
 from vidperc.engine.train import RunOptions
 from vidperc.models import get_config, load
-from vidperc.shipping import FOLDER, _command_line, ship
+from vidperc.shipping import _command_line, ship
 from vidperc.training import default_name, train
 
 SHORT = {
@@ -125,7 +126,7 @@ def test_a_task_without_a_tiny_model():
         train(task="nothing")
 
 
-@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.pt")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("*.pt")), ids=lambda path: path.stem)
 def test_shipped_checkpoints_fit_and_say_what_made_them(path):
     facts = json.loads(path.with_suffix(".json").read_text())
     assert {"command", "seed", "scores", "sha256"} <= set(facts)

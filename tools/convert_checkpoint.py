@@ -6,7 +6,7 @@ import sys
 import fiddle as fdl
 
 from vidperc.checkpoint import load_checkpoint, save_checkpoint
-from vidperc.checkpoint.backbone import local_file
+from vidperc.checkpoint.sources import local_file
 from vidperc.models import get_config
 from vidperc.zoo import published_checkpoint
 

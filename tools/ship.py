@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 
-from vidperc.shipping import FOLDER, ship
+from vidperc.checkpoint.sources import SHIPPED
+from vidperc.shipping import ship
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", help="folder of the run")
     parser.add_argument("name", help="its config")
-    parser.add_argument("--out", default=str(FOLDER))
+    parser.add_argument("--out", default=str(SHIPPED))
     options = parser.parse_args()
     try:
         path = ship(options.run, options.name, options.out)

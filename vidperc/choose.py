@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 
-from .checkpoint.backbone import load_backbone, torchvision_url
+from .checkpoint.backbone import load_backbone
 from .checkpoint.download import cached_path
+from .checkpoint.sources import torchvision_url
 from .image.function import FunctionDetector
 from .image.torchvision_detector import ARCHITECTURES, cached_weights, published_weights
 from .layers.fuse import fuse_conv_norm

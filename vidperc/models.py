@@ -19,8 +19,9 @@ import torch
 from fiddle import daglish
 from torch import nn
 
-from .checkpoint.download import download, is_url
+from .checkpoint.download import download
 from .checkpoint.load import LoadReport, load_checkpoint
+from .checkpoint.sources import SHIPPED, local_file
 from .engine.experiment import Experiment, Task
 from .layers.fuse import fuse_conv_norm
 from .layers.inference import for_inference
@@ -182,10 +183,10 @@ def prepare(model: SequenceModel, device: str | torch.device = "cpu", precision:
 
 def _checkpoint_path(name: str, config: fdl.Config, checkpoint: str | Path | None) -> Path | None:
     if checkpoint is None:
-        return None if config.shipped is None else Path(__file__).parent / "zoo" / "checkpoints" / config.shipped
+        return None if config.shipped is None else SHIPPED / config.shipped
     if checkpoint == "published":
         return download(published_checkpoint(name))
-    return download(str(checkpoint)) if is_url(str(checkpoint)) else Path(checkpoint)
+    return local_file(checkpoint)
 
 
 __all__ = ["LoadReport", "config_name", "get_config", "list_models", "load", "override", "prepare"]

@@ -14,15 +14,15 @@ from fiddle.experimental import serialization
 from .checkpoint import CheckpointError, read_checkpoint
 from .checkpoint.load import load_checkpoint
 from .checkpoint.save import write_checkpoint
+from .checkpoint.sources import SHIPPED
 from .engine.log import read_log
 from .engine.test import Progress, test
 from .models import prepare
 
-FOLDER = Path(__file__).parent / "zoo" / "checkpoints"
 LARGEST = 3 * 10**6  # bytes
 
 
-def ship(run: str | Path, name: str, out: str | Path = FOLDER, progress: Progress | None = None) -> Path:
+def ship(run: str | Path, name: str, out: str | Path = SHIPPED, progress: Progress | None = None) -> Path:
     """Write `NAME.pt`, the weights of a run's `best.pt` as float16, and `NAME.json` beside it.
 
     The JSON holds the command, seed and versions of the run, its length and time, and the scores of the

@@ -14,14 +14,11 @@ import torch
 from fiddle.codegen import codegen
 from fiddle.experimental import serialization
 
-from .checkpoint.load import begin_with
+from .checkpoint.initial import InitialWeights
 from .models import get_config, override
 
 if TYPE_CHECKING:
     from .engine.train import RunOptions, TrainResult
-
-SHIPPED = Path(__file__).parent / "zoo" / "checkpoints"
-
 
 # What a tracker learns on the synthetic videos is its detector; its appearance is task reid.
 TINY = {
@@ -57,9 +54,9 @@ def train(
         task: needed where there is no name.
         out: `out/train/NAME` by default.
         options: seed, workers, devices, resume ... (`RunOptions`).
-        checkpoint: weights to begin with, by default those that the config names; a detector's go to the detector of
-            its video model. What does not fit by name and shape is left as it is, and told. They take the place of
-            the config's `initial` weights, of its parts.
+        checkpoint: weights to begin with in place of the config's `initial` ones; a detector's go to the detector of
+            its video model. What does not fit by name and shape is left as it is, and told. A run that is resumed
+            has its own.
         overrides: arguments to change, by path (`**{"schedule.optimizer.lr": 0.01}`) or by name.
 
     Raises:
@@ -83,13 +80,10 @@ def train(
     save_config(config, folder, name, overrides)
     torch.manual_seed(options.seed)
     experiment = fdl.build(config)
-    if checkpoint is None and config.begins_with is not None:
-        checkpoint = SHIPPED / config.begins_with
-    if checkpoint is not None:
-        report = begin_with(experiment.model, checkpoint, config.published_keys)
-        print(report, file=sys.stderr)
-    elif experiment.initial is not None and not options.resume:
-        for report in experiment.initial.load(experiment.model):
+    initial = experiment.initial if checkpoint is None else InitialWeights(model=checkpoint)
+    goes_on = options.resume and (folder / "last.pt").is_file()
+    if initial is not None and not goes_on:
+        for report in initial.load(experiment.model, config.published_keys):
             print(report, file=sys.stderr)
     return run(experiment, folder, options)
 

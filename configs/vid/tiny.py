@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fiddle as fdl
 
+from vidperc.checkpoint.initial import InitialWeights
 from vidperc.data.frame_samplers import KeyAndReferences, SpreadReferences
 from vidperc.data.synthetic import CLASSES
 from vidperc.data.synthetic.flow import SyntheticFlow
@@ -31,7 +32,7 @@ def tiny_vid() -> fdl.Config:
         SELSABoxHead, 64, heads=4, classes=len(CLASSES), fcs=2, hidden=128, roi_size=5
     )
     config = _experiment(fdl.Config(MutualSELSA, detector=detector, references=10))
-    config.shipped, config.begins_with = "tiny_vid.pt", "tiny_vid_single_frame.pt"
+    config.shipped, config.initial.model = "tiny_vid.pt", "shipped://tiny_vid_single_frame.pt"
     config.train_data.dataset.sampler = fdl.Config(SpreadReferences, 3)
     return _trained_backbone(config, tiny_schedule(300, batch_size=4))  # of four frames, all of which learn
 
@@ -104,7 +105,8 @@ def _experiment(model: fdl.Config) -> fdl.Config:
         task="vid",
         model=model,
         classes=CLASSES,
-        begins_with="tiny_det.pt",  # as the published ones with a backbone from ImageNet
+        # As the published ones with a backbone from ImageNet.
+        initial=fdl.Config(InitialWeights, model="shipped://tiny_det.pt"),
         train_data=synthetic_training("vid"),
         validation_data=synthetic_scoring("vid", "val", videos=8, length=30),
         test_data=synthetic_scoring("vid", "test"),

@@ -108,10 +108,27 @@ def test_first_weights_of_the_parts(tmp_path):
             torch.testing.assert_close(model.get_submodule(part).state_dict()[name], value)
     with pytest.warns(UserWarning, match="initial.flow=FILE"):
         InitialWeights(backbone=tmp_path / "resnet.pth").load(model)
+    with pytest.raises(ValueError, match="has no flow network"):
+        InitialWeights(flow=tmp_path / "flow.pth").load(source.detector)
     with pytest.raises(CheckpointError, match="missing"):
         InitialWeights(flow=tmp_path / "resnet.pth").load(model)
     with pytest.raises(FileNotFoundError):
         InitialWeights(backbone=tmp_path / "none.pth", flow=tmp_path / "flow.pth").load(model)
+
+
+def test_the_tiny_trainings_begin_with_shipped_weights(recwarn):
+    """Those of a detector, in a model whose flow network then is new, and nobody is warned."""
+    from vidperc.checkpoint import read_checkpoint
+    from vidperc.checkpoint.sources import local_file
+
+    config = vidperc.get_config("tiny_dff")
+    model = fdl.build(config.model)
+    (report,) = fdl.build(config.initial).load(model, config.published_keys)
+    assert any(name.startswith("detector.backbone.") for name in report.matched)
+    weight = read_checkpoint(local_file("shipped://tiny_det.pt"))["state_dict"]["backbone.conv1.weight"]
+    assert model.detector.backbone.conv1.weight.equal(weight.float())
+    assert not recwarn.list
+    assert vidperc.get_config("tiny_vid").initial.model == "shipped://tiny_vid_single_frame.pt"
 
 
 def test_published_trainings_begin_with_a_classifier():

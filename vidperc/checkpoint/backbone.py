@@ -6,31 +6,8 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from .download import download, is_url
-from .load import CheckpointError, LoadReport, load_state, read_checkpoint, state_of
-
-
-def torchvision_url(name: str) -> str:
-    """The URL of a torchvision classifier's first published ImageNet weights, as `resnet50`.
-
-    Raises:
-        CheckpointError: torchvision has no such model or weights.
-    """
-    from torchvision.models import get_model_weights
-
-    try:
-        url: str = get_model_weights(name)["IMAGENET1K_V1"].url  # type: ignore[index]
-    except (ValueError, KeyError) as error:
-        raise CheckpointError(f"torchvision has no ImageNet weights of '{name}'") from error
-    return url
-
-
-def local_file(source: str | Path) -> Path:
-    """The file of a path, a URL, or `torchvision://NAME`, downloaded where needed."""
-    text = str(source)
-    if text.startswith("torchvision://"):
-        text = torchvision_url(text.removeprefix("torchvision://"))
-    return download(text) if is_url(text) else Path(source)
+from .load import LoadReport, load_state, read_checkpoint, state_of
+from .sources import local_file
 
 
 def backbone_state(state: dict[str, Tensor], names: set[str]) -> dict[str, Tensor]:

@@ -121,21 +121,3 @@ def load_checkpoint(model: nn.Module, path: str | Path, rules: KeyRules = (), *,
     if not own:
         state = {new: state[old] for old, new in rename_keys(state, rules).items()}
     return load_state(model, state, str(path), strict=strict)
-
-
-def begin_with(model: nn.Module, path: str | Path, rules: KeyRules = ()) -> LoadReport:
-    """Load what fits of a file into a model that is to be trained; a detector's weights go to the model's detector.
-
-    Raises:
-        FileNotFoundError, CheckpointError: see `read_checkpoint`; nothing fits.
-    """
-    state, own = state_of(read_checkpoint(path), path)
-    if not own:
-        state = {new: state[old] for old, new in rename_keys(state, rules).items()}
-    names, detector = set(model.state_dict()), getattr(model, "detector", None)
-    if isinstance(detector, nn.Module) and not names & set(state):
-        state = {f"detector.{name}": value for name, value in state.items()}
-    report = load_state(model, state, str(path), strict=False)
-    if not report.matched:
-        raise CheckpointError(f"nothing in {path} fits the model\n{report}")
-    return report

@@ -65,10 +65,9 @@ class Experiment:
     pretrained: bool = False  # the model brings trained weights itself
     shipped: str | None = None  # file of the checkpoint that ships in vidperc/zoo/checkpoints
     shipped_part: str = ""  # of the model that it fills, as "detector"; all by default
-    begins_with: str | None = None  # file of the shipped checkpoint whose weights a training begins with
     train_data: TrainData | None = None
     validation_data: TestData | None = None  # scored during training; where there is none, test_data is
     test_data: TestData | None = None
     schedule: Schedule | None = None
-    initial: InitialWeights | None = None  # what training begins with, unless it is given a whole checkpoint
+    initial: InitialWeights | None = None  # what training begins with, unless it is given a checkpoint
     extra: dict[str, Any] = field(default_factory=dict)
