@@ -9,8 +9,8 @@ import pytest
 
 from vidperc.cli import main
 from vidperc.engine.mot import given_sequences
-from vidperc.explain import explain, explain_sequences, run
-from vidperc.explain_words import in_words
+from vidperc.explain import explain, explain_sequences, in_words
+from vidperc.explain.rerun import run
 from vidperc.io import MotWriter
 from vidperc.models import load
 

@@ -38,7 +38,6 @@ FACES = {
     "testing",
     "training",
     "explain",
-    "explain_words",
     "refine_files",
     "sot_tuning",
     "tuning",

@@ -353,8 +353,7 @@ def add_explain(command: argparse.ArgumentParser) -> None:
 
 
 def run_explain(options: argparse.Namespace) -> int:
-    from .explain import explain_sequences, write_json
-    from .explain_words import in_words
+    from .explain import explain_sequences, in_words, write_json
 
     found = explain_sequences(
         options.tracker, options.gt, options.det, sequences=options.sequences, tracks=options.tracks,

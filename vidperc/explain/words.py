@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .explain import Claim, Decision, Explanation, Failure, StageView
+from .records import Claim, Decision, Explanation, Failure, StageView
 
 INDENT = "    "
 
