@@ -19,9 +19,17 @@ def tracking_given_detections(tracker: fdl.Config, classes: tuple[str, ...] = ("
     return fdl.Config(Experiment, task="mot", model=model, classes=classes)
 
 
-def people_shapes() -> fdl.Config:
-    """ByteTrack's: boxes of more than 100 pixels, not wider than 1.6 times their height."""
-    return fdl.Config(Shapes, min_area=100.0, max_aspect=1.6)
+def tracking_given_people(tracker: fdl.Config) -> fdl.Config:
+    """An experiment that reports what ByteTrack does: boxes of more than 100 pixels, not wider than 1.6 times their height."""
+    config = tracking_given_detections(tracker)
+    config.model.shapes = fdl.Config(Shapes, min_area=100.0, max_aspect=1.6)
+    return config
+
+
+def of_any_aspect(config: fdl.Config) -> fdl.Config:
+    """An experiment for DanceTrack, whose dancers lie and jump: boxes of any aspect count."""
+    config.model.shapes.max_aspect = float("inf")
+    return config
 
 
 def published_tracking(detection: fdl.Config, tracker: fdl.Config) -> fdl.Config:

@@ -5,14 +5,12 @@ import fiddle as fdl
 from vidperc.video.bot_sort import BoTSORT
 from vidperc.video.camera_motion import SparseFlowMotion
 
-from ..common.trackers import people_shapes, tracking_given_detections
+from ..common.trackers import of_any_aspect, tracking_given_people
 
 
 def botsort_mot17() -> fdl.Config:
     tracker = fdl.Config(BoTSORT, camera=fdl.Config(SparseFlowMotion), high=0.6, low=0.1, start=0.7, match=0.8)
-    config = tracking_given_detections(tracker)
-    config.model.shapes = people_shapes()
-    return config
+    return tracking_given_people(tracker)
 
 
 def botsort_mot17_fixed_camera() -> fdl.Config:
@@ -35,7 +33,4 @@ def botsort_mot20() -> fdl.Config:
 
 
 def botsort_dancetrack() -> fdl.Config:
-    """Dancers lie and jump: boxes of any aspect."""
-    config = botsort_mot17()
-    config.model.shapes.max_aspect = float("inf")
-    return config
+    return of_any_aspect(botsort_mot17())

@@ -6,14 +6,12 @@ import fiddle as fdl
 from vidperc.video.byte_track import ByteTrack, EagerByteTrack
 from vidperc.video.overlap_byte_track import EagerOverlapByteTrack, OverlapByteTrack
 
-from ..common.trackers import people_shapes, published_tracking, tracking_given_detections
+from ..common.trackers import of_any_aspect, published_tracking, tracking_given_people
 from ..det import yolox_mot
 
 
 def bytetrack_mot17() -> fdl.Config:
-    config = tracking_given_detections(fdl.Config(ByteTrack, high=0.6, low=0.1, start=0.7, match=0.9, max_age=30))
-    config.model.shapes = people_shapes()
-    return config
+    return tracking_given_people(fdl.Config(ByteTrack, high=0.6, low=0.1, start=0.7, match=0.9, max_age=30))
 
 
 def bytetrack_mot16() -> fdl.Config:
@@ -24,16 +22,11 @@ def bytetrack_mot16() -> fdl.Config:
 def bytetrack_mot20() -> fdl.Config:
     """Crowds: overlaps are not weighted by scores, and more overlap is asked for."""
     tracker = fdl.Config(OverlapByteTrack, high=0.6, low=0.1, start=0.7, match=0.7, max_age=30)
-    config = tracking_given_detections(tracker)
-    config.model.shapes = people_shapes()
-    return config
+    return tracking_given_people(tracker)
 
 
 def bytetrack_dancetrack() -> fdl.Config:
-    """Dancers lie and jump: boxes of any aspect."""
-    config = bytetrack_mot17()
-    config.model.shapes.max_aspect = float("inf")
-    return config
+    return of_any_aspect(bytetrack_mot17())
 
 
 def bytetrack_yolox_x_crowdhuman_mot17_private_half() -> fdl.Config:

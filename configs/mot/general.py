@@ -28,6 +28,18 @@ def _any_detector(tracker: fdl.Config) -> fdl.Config:
     return fdl.Config(Experiment, task="mot", model=model)
 
 
+def _on_shipped(detection: fdl.Config, model: fdl.Config) -> fdl.Config:
+    """A model whose detector is that of an experiment, with the checkpoint that ships of it."""
+    return fdl.Config(
+        Experiment,
+        task="mot",
+        model=model,
+        classes=detection.classes,
+        shipped=detection.shipped,
+        shipped_part="detector",
+    )
+
+
 def sort() -> fdl.Config:
     """SORT that bridges gaps of a second or so, as detectors without training leave them."""
     return _any_detector(fdl.Config(SORT, max_age=30, min_hits=3, iou_threshold=0.3))
@@ -66,25 +78,11 @@ def tracktor() -> fdl.Config:
     detection = tiny_det()
     tracker = fdl.Config(TracktorTracker, score_threshold=0.5, regression_threshold=0.5, max_age=9)
     model = fdl.Config(Tracktor, detector=detection.model, tracker=tracker, camera=fdl.Config(ECCMotion))
-    return fdl.Config(
-        Experiment,
-        task="mot",
-        model=model,
-        classes=detection.classes,
-        shipped=detection.shipped,
-        shipped_part="detector",
-    )
+    return _on_shipped(detection, model)
 
 
 def bytetrack_tiny_det() -> fdl.Config:
     """ByteTrack on the tiny detector, for the synthetic videos."""
     detection = tiny_det()
     model = fdl.Config(TrackByDetection, detector=detection.model, tracker=bytetrack().model.tracker)
-    return fdl.Config(
-        Experiment,
-        task="mot",
-        model=model,
-        classes=detection.classes,
-        shipped=detection.shipped,
-        shipped_part="detector",
-    )
+    return _on_shipped(detection, model)

@@ -6,15 +6,13 @@ import fiddle as fdl
 from vidperc.video.eager_oc_sort import EagerOCSORT
 from vidperc.video.oc_sort import OCSORT
 
-from ..common.trackers import people_shapes, published_tracking, tracking_given_detections
+from ..common.trackers import of_any_aspect, published_tracking, tracking_given_people
 from ..det import yolox_mot
 
 
 def ocsort_mot17() -> fdl.Config:
     tracker = fdl.Config(OCSORT, score_threshold=0.6, iou_threshold=0.3, delta=3, inertia=0.2)
-    config = tracking_given_detections(tracker)
-    config.model.shapes = people_shapes()
-    return config
+    return tracking_given_people(tracker)
 
 
 def ocsort_mot16() -> fdl.Config:
@@ -30,10 +28,7 @@ def ocsort_mot20() -> fdl.Config:
 
 
 def ocsort_dancetrack() -> fdl.Config:
-    """Dancers lie and jump: boxes of any aspect."""
-    config = ocsort_mot17()
-    config.model.shapes.max_aspect = float("inf")
-    return config
+    return of_any_aspect(ocsort_mot17())
 
 
 def ocsort_yolox_x_crowdhuman_mot17_private_half() -> fdl.Config:

@@ -15,7 +15,7 @@ from .association import Bools, Floats, Ints, Pairs, assign, iou_matrix, unmatch
 from .byte_track import find_duplicates, left, younger
 from .camera_motion import CameraMotion, CameraMotionState
 from .dense_kalman import HEIGHT_VELOCITY, WIDTH_VELOCITY, DenseSizeFilter
-from .trace import Gate, Limit, Stage, Trace, overlap_stage
+from .trace import Limit, Trace, cost_stage, overlap_stage
 from .track_arrays import DetectionArrays, at, describe, report
 from .tracking import Tracker, TrackerState, check_dt
 
@@ -162,17 +162,18 @@ class BoTSORT(Tracker):
         if trace is not None:
             trace.start = (Limit("score", self.start, "start"),)
             terms = self._terms(boxes, tracks.looks, found, looks)
+            formula = "1 - IoU * score, or half the cosine distance if less and near"
             high_scores = (Limit("score", self.high, "high"),)
             low_scores = (Limit("score", self.low, "low"), Limit("score", self.high, "high", most=True))
             weak = Limit("1 - IoU", self.match_low, "match_low", most=True)
             pairs = np.searchsorted(again, second[0]), second[1]
             trace.stages += [
-                _stage("confirmed tracks", tracks, confirmed, found, high, cost, terms, high_scores,
-                       Limit("cost", self.match, "match", most=True), first),
+                cost_stage("confirmed tracks", tracks.ids, confirmed, high_scores, found.indices, high, cost, formula,
+                           terms, Limit("cost", self.match, "match", most=True), first),
                 overlap_stage("confirmed tracks left over and seen in the last frame", tracks.ids.take(again),
                               low_scores, found.indices.take(low), overlap.take(again, 0), weak, pairs),
-                _stage("tentative tracks", tracks, tentative, found, rest, cost, terms, high_scores,
-                       Limit("cost", self.match_tentative, "match_tentative", most=True), third),
+                cost_stage("tentative tracks", tracks.ids, tentative, high_scores, found.indices, rest, cost, formula,
+                           terms, Limit("cost", self.match_tentative, "match_tentative", most=True), third),
             ]  # fmt: skip
         rows = np.concatenate((first[0], second[0], third[0]))
         columns = np.concatenate((first[1], low.take(second[1]), third[1]))
@@ -241,34 +242,6 @@ def _match(cost: Floats, rows: Ints, columns: Ints, limit: float) -> Pairs:
     gain = limit - cost[rows[:, None], columns[None, :]]
     r, c = assign(gain, gain > 0.0)
     return rows.take(r), columns.take(c)
-
-
-def _stage(
-    words: str,
-    tracks: BoTTracks,
-    rows: Ints,
-    found: DetectionArrays,
-    columns: Ints,
-    cost: Floats,
-    terms: dict[str, Floats],
-    scores: tuple[Limit, ...],
-    limit: Limit,
-    pairs: Pairs,
-) -> Stage:
-    """The record of a matching of `rows` of the tracks and `columns` of `found`; cost and terms are of all."""
-    cost = cost[np.ix_(rows, columns)]
-    return Stage(
-        tracks=words,
-        ids=tracks.ids.take(rows),
-        scores=scores,
-        detections=found.indices.take(columns),
-        cost=cost,
-        formula="1 - IoU * score, or half the cosine distance if less and near",
-        terms={name: values[np.ix_(rows, columns)] for name, values in terms.items()},
-        gates=(Gate(limit, cost),),
-        rows=np.searchsorted(rows, pairs[0]),
-        columns=np.searchsorted(columns, pairs[1]),
-    )
 
 
 def _start(found: DetectionArrays, looks: Floats, first_id: int, confirmed: bool) -> BoTTracks:

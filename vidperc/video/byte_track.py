@@ -14,7 +14,7 @@ import numpy as np
 from ..structures import Frame, Instances, TrackState
 from .association import Bools, Floats, Ints, Pairs, aligned_iou, iou_matrix, touching_pairs, unmatched
 from .kalman import VELOCITY, AspectHeightFilter
-from .trace import Gate, Limit, Stage, Trace, overlap_stage
+from .trace import Limit, Trace, cost_stage, overlap_stage
 from .track_arrays import DetectionArrays, at, describe, filled, join, join_rows, report, take_rows
 from .tracking import Tracker, TrackerState, check_dt
 
@@ -165,29 +165,28 @@ class ByteTrack(Tracker):
     ) -> None:
         """The three associations, from their matches."""
         first, second, third = matches
+        ids, indices = tracks.ids, found.indices
         overlap = iou_matrix(FILTER.boxes(tracks.filter), found.boxes)
+        terms = {"IoU": overlap, "score": np.broadcast_to(found.scores, overlap.shape)}
+        cost, formula = 1.0 - overlap * found.scores, "1 - IoU * score"
         high = (Limit("score", self.high, "high"),)
         low = (Limit("score", self.low, "low"), Limit("score", self.high, "high", most=True))
         is_high = found.scores > self.high
         columns, rest = is_high.nonzero()[0], (~is_high & (found.scores > self.low)).nonzero()[0]
-        rows = tracks.confirmed.nonzero()[0]
-        trace.stages.append(
-            fused_stage("confirmed tracks", tracks, rows, high, found, columns, overlap, self.match, "match", first)
-        )
-        rows = left(rows, first[0], len(tracks))
-        rows = rows[seen.take(rows)]
-        block = overlap.take(rows, 0).take(rest, 1)
-        greatest = Limit("1 - IoU", self.match_low, "match_low", most=True)
-        words = "confirmed tracks left over and seen in the last frame"
-        pairs = np.searchsorted(rows, second[0]), np.searchsorted(rest, second[1])
-        trace.stages.append(
-            overlap_stage(words, tracks.ids.take(rows), low, found.indices.take(rest), block, greatest, pairs)
-        )
-        rows, columns = (~tracks.confirmed).nonzero()[0], left(columns, first[1], len(found))
-        limit, name = self.match_tentative, "match_tentative"
-        trace.stages.append(
-            fused_stage("tentative tracks", tracks, rows, high, found, columns, overlap, limit, name, third)
-        )
+        rows, tentative = tracks.confirmed.nonzero()[0], (~tracks.confirmed).nonzero()[0]
+        again = left(rows, first[0], len(tracks))
+        again = again[seen.take(again)]
+        pairs = np.searchsorted(again, second[0]), np.searchsorted(rest, second[1])
+        unused = left(columns, first[1], len(found))
+        trace.stages += [
+            cost_stage("confirmed tracks", ids, rows, high, indices, columns, cost, formula, terms,
+                       Limit("cost", self.match, "match", most=True), first),
+            overlap_stage("confirmed tracks left over and seen in the last frame", ids.take(again), low,
+                          indices.take(rest), overlap.take(again, 0).take(rest, 1),
+                          Limit("1 - IoU", self.match_low, "match_low", most=True), pairs),
+            cost_stage("tentative tracks", ids, tentative, high, indices, unused, cost, formula, terms,
+                       Limit("cost", self.match_tentative, "match_tentative", most=True), third),
+        ]  # fmt: skip
         trace.start = (Limit("score", self.start, "start"),)
 
     def _report(
@@ -236,6 +235,8 @@ class EagerByteTrack(Tracker):
         confirm: detections in a row that confirm a track; those of the first update are confirmed.
     """
 
+    associating: type[ByteTrack] = ByteTrack  # whose associations these are
+
     def __init__(
         self,
         high: float = 0.6,
@@ -247,11 +248,8 @@ class EagerByteTrack(Tracker):
         confirm: int = 3,
         max_age: float = 29,
     ) -> None:
-        self.inner = ByteTrack(high, low, start, match, match_low, match_tentative, max_age)
+        self.inner = self.associating(high, low, start, match, match_low, match_tentative, max_age)
         self.confirm = confirm
-
-    def init_state(self) -> ByteTrackState:
-        return ByteTrackState()
 
     def update(
         self, detections: Instances, state: ByteTrackState, *, frame: Frame | None = None, dt: float = 1.0
@@ -271,7 +269,7 @@ class EagerByteTrack(Tracker):
         state.tracks = join_rows(tracks, kept.nonzero()[0], fresh)
         return out
 
-    alive, warp = ByteTrack.alive, ByteTrack.warp
+    init_state, alive, warp = ByteTrack.init_state, ByteTrack.alive, ByteTrack.warp
 
 
 def find_duplicates(boxes: Floats, others: Floats, threshold: float) -> Pairs:
@@ -330,33 +328,3 @@ def report_detections(
     ids = np.concatenate((tracks.ids.take(rows), fresh.ids))
     states = np.where(confirmed, int(TrackState.CONFIRMED), int(TrackState.TENTATIVE))
     return report(ids, at(found.boxes, columns), found, columns, states)
-
-
-def fused_stage(
-    words: str,
-    tracks: ByteTracks,
-    rows: Ints,
-    scores: tuple[Limit, ...],
-    found: DetectionArrays,
-    columns: Ints,
-    overlap: Floats,
-    match: float,
-    setting: str,
-    pairs: Pairs,
-) -> Stage:
-    """The record of a stage whose cost is 1 - IoU * score, among `rows` of the tracks and `columns` of `found`."""
-    overlap = overlap.take(rows, 0).take(columns, 1)
-    score = found.scores.take(columns)
-    cost = 1.0 - overlap * score
-    return Stage(
-        tracks=words,
-        ids=tracks.ids.take(rows),
-        scores=scores,
-        detections=found.indices.take(columns),
-        cost=cost,
-        formula="1 - IoU * score",
-        terms={"IoU": overlap, "score": np.broadcast_to(score, cost.shape)},
-        gates=(Gate(Limit("cost", match, setting, most=True), cost),),
-        rows=np.searchsorted(rows, pairs[0]),
-        columns=np.searchsorted(columns, pairs[1]),
-    )

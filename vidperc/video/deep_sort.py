@@ -217,9 +217,6 @@ class EagerDeepSORT(Tracker):
         self.score_threshold, self.max_distance, self.budget = score_threshold, max_distance, budget
         self.iou_threshold, self.confirm, self.max_age = iou_threshold, confirm, max_age
 
-    def init_state(self) -> DeepSORTState:
-        return DeepSORTState(galleries=Galleries.empty(self.budget))
-
     def update(
         self, detections: Instances, state: DeepSORTState, *, frame: Frame | None = None, dt: float = 1.0
     ) -> Instances:
@@ -249,7 +246,7 @@ class EagerDeepSORT(Tracker):
         columns = np.concatenate((columns, rest))
         return report(ids, at(found.boxes, columns), found, columns, states)
 
-    alive, warp = DeepSORT.alive, DeepSORT.warp
+    init_state, alive, warp = DeepSORT.init_state, DeepSORT.alive, DeepSORT.warp
 
     def _match_appearance(
         self,
@@ -262,12 +259,11 @@ class EagerDeepSORT(Tracker):
         confirmed = tracks.confirmed.nonzero()[0]
         if not len(confirmed) or not len(found):
             return confirmed[:0], confirmed[:0]
-        gate = FILTER.distance(at(tracks.filter, confirmed), found.boxes) <= CHI2_95[4]
+        mahalanobis = FILTER.distance(at(tracks.filter, confirmed), found.boxes)
         distance = euclidean(galleries.means(tracks.slots.take(confirmed)), looks)
-        rows, columns = assign_most(distance, gate & np.isfinite(distance))
+        rows, columns = assign_most(distance, (mahalanobis <= CHI2_95[4]) & np.isfinite(distance))
         accepted = distance[rows, columns] <= self.max_distance
         if trace is not None:
-            mahalanobis = FILTER.distance(at(tracks.filter, confirmed), found.boxes)
             scores = (Limit("score", self.score_threshold, "score_threshold"),)
             limit = Limit("distance of embeddings", self.max_distance, "max_distance", most=True)
             ids, pairs = tracks.ids.take(confirmed), (rows[accepted], columns[accepted])

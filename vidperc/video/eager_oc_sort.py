@@ -101,18 +101,18 @@ class EagerOCSORT(Tracker):
             gain = self._gain(at(boxes, members), found, rest)
             known = at(tracks.direction, members)
             agreement = direction_agreement(known, at(earlier, members), at(found.boxes, rest))
+            total = gain + self.inertia * agreement
+            r, c = assign(total, total > 0.0)
             if trace is not None:
-                self._record(trace, words, tracks.ids.take(members), found, rest, gain, agreement)
-            gain += self.inertia * agreement
-            r, c = assign(gain, gain > 0.0)
+                self._record(trace, words, tracks.ids.take(members), found, rest, gain, agreement, (r, c))
             pairs.append((members.take(r), rest.take(c)))
             rest = left(rest, rest.take(c), len(found))
         lost = unmatched(len(tracks), np.concatenate([rows for rows, _ in pairs]))
         gain = self._gain(at(tracks.boxes, lost), found, rest)
+        r, c = assign(gain, gain > 0.0)
         if trace is not None:
             words = "tracks left over, by their last detections"
-            self._record(trace, words, tracks.ids.take(lost), found, rest, gain, np.zeros_like(gain))
-        r, c = assign(gain, gain > 0.0)
+            self._record(trace, words, tracks.ids.take(lost), found, rest, gain, np.zeros_like(gain), (r, c))
         pairs.append((lost.take(r), rest.take(c)))
         rows, columns = (np.concatenate(part) for part in zip(*pairs))
         return rows, columns
@@ -126,13 +126,13 @@ class EagerOCSORT(Tracker):
         columns: Ints,
         gain: Floats,
         agreement: Floats,
+        matches: Pairs,
     ) -> None:
         """A stage, given the overlaps weighted by the scores less the threshold, and the agreement in direction."""
         trace.start = (Limit("score", self.score_threshold, "score_threshold"),)
         total = gain + self.inertia * agreement
         weighted = gain + self.iou_threshold
         limit = Limit("IoU * score + inertia * agreement", self.iou_threshold, "iou_threshold")
-        rows, taken = assign(total, total > 0.0)
         stage = Stage(
             tracks=words,
             ids=ids,
@@ -142,8 +142,8 @@ class EagerOCSORT(Tracker):
             formula="1 - IoU * score - inertia * agreement in direction",
             terms={"IoU * score": weighted, "agreement in direction": agreement},
             gates=(Gate(limit, weighted + self.inertia * agreement),),
-            rows=rows,
-            columns=taken,
+            rows=matches[0],
+            columns=matches[1],
         )
         trace.stages.append(stage)
 

@@ -27,7 +27,7 @@ class OverlapByteTrack(ByteTrack):
 class EagerOverlapByteTrack(EagerByteTrack):
     """As `EagerByteTrack`, with the cost 1 - IoU in all associations. Arguments are those of `EagerByteTrack`."""
 
+    associating = OverlapByteTrack
+
     def __init__(self, match: float = 0.7, **options: Any) -> None:
         super().__init__(match=match, **options)
-        of_inner = {name: value for name, value in options.items() if name != "confirm"}
-        self.inner = OverlapByteTrack(**{**of_inner, "match": match, "max_age": self.inner.max_age})

@@ -96,3 +96,41 @@ def overlap_stage(
     return Stage(
         tracks, ids, scores, detections, 1.0 - overlap, "1 - IoU", {"IoU": overlap}, (gate,), *pairs, gated_first
     )
+
+
+def cost_stage(
+    tracks: str,
+    ids: Ints,
+    rows: Ints,
+    scores: tuple[Limit, ...],
+    detections: Ints,
+    columns: Ints,
+    cost: Floats,
+    formula: str,
+    terms: Mapping[str, Floats],
+    most: Limit,
+    pairs: tuple[Ints, Ints],
+) -> Stage:
+    """A stage that pairs `rows` of all tracks and `columns` of all detections by a cost of at most so much.
+
+    Args:
+        tracks, scores, formula: as in `Stage`.
+        ids, detections, cost, terms: of all tracks (N,), all detections (M,), and both (N, M).
+        rows, columns: ascending.
+        most: limit of the cost.
+        pairs: made, as indices of all tracks and all detections.
+    """
+    block = np.ix_(rows, columns)
+    cost = cost[block]
+    return Stage(
+        tracks=tracks,
+        ids=ids.take(rows),
+        scores=scores,
+        detections=detections.take(columns),
+        cost=cost,
+        formula=formula,
+        terms={name: values[block] for name, values in terms.items()},
+        gates=(Gate(most, cost),),
+        rows=np.searchsorted(rows, pairs[0]),
+        columns=np.searchsorted(columns, pairs[1]),
+    )
