@@ -20,7 +20,7 @@ def tracking_given_detections(tracker: fdl.Config, classes: tuple[str, ...] = ("
 
 
 def tracking_given_people(tracker: fdl.Config) -> fdl.Config:
-    """An experiment that reports what ByteTrack does: boxes of more than 100 pixels, not wider than 1.6 times their height."""
+    """An experiment that reports boxes of more than 100 pixels, not wider than 1.6 times their height, as ByteTrack."""
     config = tracking_given_detections(tracker)
     config.model.shapes = fdl.Config(Shapes, min_area=100.0, max_aspect=1.6)
     return config
