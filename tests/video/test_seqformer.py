@@ -10,10 +10,11 @@ import pytest
 import torch
 
 import vidperc
+from vidperc.image.losses import binary_focal_loss, giou_loss
 from vidperc.sequence import open_session
 from vidperc.structures import Clip, Frame, Instances, Video
 from vidperc.video.clip_matching import ClipInstances, ClipTracks
-from vidperc.video.seqformer_criterion import dice, focal, paired_giou, video_targets
+from vidperc.video.seqformer_criterion import dice, video_targets
 from vidperc.video.seqformer_decoder import TimeSum
 from vidperc.video.seqformer_masks import (
     best_class,
@@ -266,10 +267,10 @@ def test_losses_by_hand():
     logits, truth = torch.tensor([[2.0, -1.0]]), torch.tensor([[1.0, 0.0]])
     p = [1 / (1 + math.exp(-2)), 1 / (1 + math.exp(1))]
     expected = [-0.25 * (1 - p[0]) ** 2 * math.log(p[0]), -0.75 * p[1] ** 2 * math.log(1 - p[1])]
-    torch.testing.assert_close(focal(logits, truth, 0.25), torch.tensor([expected]))
+    torch.testing.assert_close(binary_focal_loss(logits, truth, 0.25), torch.tensor([expected]))
     assert dice(logits, truth).item() == pytest.approx(1 - (2 * p[0] + 1) / (p[0] + p[1] + 1 + 1), abs=1e-6)
     a, b = torch.tensor([[0.0, 0, 2, 2]]), torch.tensor([[1.0, 0, 3, 4]])
-    assert paired_giou(a, b).item() == pytest.approx(2 / 10 - 2 / 12)
+    assert 1 - giou_loss(a, b).item() == pytest.approx(2 / 10 - 2 / 12)
 
 
 def test_bad_strides_are_refused():

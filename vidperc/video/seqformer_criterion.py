@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, one_hot, pad
+from torch.nn.functional import pad
 from torchvision.ops import box_convert, generalized_box_iou
 
+from ..image.assigners import BACKGROUND
+from ..image.losses import binary_focal_loss, giou_loss, sigmoid_focal_loss
 from ..structures import Clip
 from .seqformer_decoder import DecodedLayer
 
@@ -150,14 +152,14 @@ class SeqFormerCriterion(nn.Module):
         wanted = torch.cat([target.boxes[n] for target, (_, n) in zip(targets, matched)])  # (N, T, 4)
         frames = wanted.shape[1]
         absolute = (boxes - wanted).abs().sum() / frames / count
-        overlap = paired_giou(corners(boxes).flatten(0, 1), corners(wanted.clamp(1e-7, 1)).flatten(0, 1))
+        apart = giou_loss(corners(boxes).flatten(0, 1), corners(wanted.clamp(1e-7, 1)).flatten(0, 1))
         logits = torch.cat([part.flatten(1) for part in mask_logits])  # (N, T * H * W)
         truth = torch.cat([target.masks[n].flatten(1) for target, (_, n) in zip(targets, matched)]).float()
         return {
             "ce": self.class_weight * classes,
             "bbox": self.box_weight * absolute,
-            "giou": self.giou_weight * (1 - overlap).sum() / frames / count,
-            "mask": self.mask_weight * focal(logits, truth, self.alpha).mean(1).sum() / count,
+            "giou": self.giou_weight * apart.sum() / frames / count,
+            "mask": self.mask_weight * binary_focal_loss(logits, truth, self.alpha).mean(1).sum() / count,
             "dice": self.dice_weight * dice(logits, truth).sum() / count,
         }
 
@@ -165,18 +167,10 @@ class SeqFormerCriterion(nn.Module):
         self, logits: Tensor, targets: Sequence[VideoTargets], matched: Sequence[tuple[Tensor, Tensor]]
     ) -> Tensor:
         """The focal loss of all queries and classes, summed (B, Q, C)."""
-        labels = torch.full(logits.shape[:2], logits.shape[2], device=logits.device)  # the last: no object
+        labels = torch.full(logits.shape[:2], BACKGROUND, device=logits.device)
         for row, target, (queries, objects) in zip(labels, targets, matched):
             row[queries] = target.labels[objects]
-        return focal(logits, one_hot(labels, logits.shape[2] + 1)[..., :-1].float(), self.alpha).sum()
-
-
-def focal(logits: Tensor, targets: Tensor, alpha: float, gamma: float = 2.0) -> Tensor:
-    """The sigmoid focal loss of every element (https://arxiv.org/abs/1708.02002)."""
-    scores = logits.sigmoid()
-    right = scores * targets + (1 - scores) * (1 - targets)
-    weight = alpha * targets + (1 - alpha) * (1 - targets)
-    return weight * (1 - right) ** gamma * binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        return sigmoid_focal_loss(logits.flatten(0, 1), labels.flatten(), self.alpha).sum()
 
 
 def dice(logits: Tensor, targets: Tensor) -> Tensor:
@@ -187,13 +181,4 @@ def dice(logits: Tensor, targets: Tensor) -> Tensor:
 
 def corners(boxes: Tensor) -> Tensor:
     """cx cy w h to x1 y1 x2 y2, (..., 4)."""
-    centre, half = boxes[..., :2], boxes[..., 2:] / 2
-    return torch.cat((centre - half, centre + half), dim=-1)
-
-
-def paired_giou(a: Tensor, b: Tensor) -> Tensor:
-    """Generalised IoU of each pair of boxes, (N, 4) xyxy both."""
-    meet = (torch.minimum(a[:, 2:], b[:, 2:]) - torch.maximum(a[:, :2], b[:, :2])).clamp(min=0).prod(1)
-    hull = (torch.maximum(a[:, 2:], b[:, 2:]) - torch.minimum(a[:, :2], b[:, :2])).prod(1)
-    union = (a[:, 2:] - a[:, :2]).prod(1) + (b[:, 2:] - b[:, :2]).prod(1) - meet
-    return meet / union - (hull - union) / hull
+    return box_convert(boxes, "cxcywh", "xyxy")

@@ -12,8 +12,7 @@ from ...structures import Clip
 from ..datasets import ClipDataset
 from ..frame_samplers import FrameSampler
 from .scene import Flavour, SceneOptions
-from .splits import FIRST_SEED, synthetic_videos
-from .video import SyntheticVideo
+from .splits import record_of, videos_of_split
 
 
 @dataclass(slots=True)
@@ -45,9 +44,9 @@ class SyntheticFlow(ClipDataset):
         size: tuple[int, int] = (160, 256),
         flavour: Flavour | SceneOptions = "vid",
     ) -> None:
-        super().__init__(synthetic_videos("train", videos, length, size, flavour), sampler)
+        self.videos = videos_of_split("train", videos, length, size, flavour)
+        super().__init__([record_of(video) for video in self.videos], sampler)
         self.stride = stride
-        self.videos = [SyntheticVideo(FIRST_SEED["train"] + number, length, size, flavour) for number in range(videos)]
 
     def raw_clip(self, number: int, rng: np.random.Generator) -> FlowClip:
         clip = super().raw_clip(number, rng)

@@ -26,22 +26,32 @@ def synthetic_videos(
     Raises:
         ValueError: an unknown split, or more videos than it has seeds.
     """
+    return [record_of(video) for video in videos_of_split(split, count, length, size, flavour, **changes)]
+
+
+def videos_of_split(
+    split: Split,
+    count: int,
+    length: int,
+    size: tuple[int, int],
+    flavour: Flavour | SceneOptions,
+    **changes: object,
+) -> list[SyntheticVideo]:
+    """The videos of `synthetic_videos` themselves, whose flow can be asked for."""
     if split not in FIRST_SEED:
         raise ValueError(f"synthetic split '{split}': expected one of {', '.join(FIRST_SEED)}")
     if not 0 < count < 1_000_000:
         raise ValueError(f"synthetic videos: expected a count from 1 to 999999, got {count}")
-    return [_record(split, FIRST_SEED[split] + number, length, size, flavour, changes) for number in range(count)]
+    first = FIRST_SEED[split]
+    return [
+        SyntheticVideo(first + number, length, size, flavour, f"{split}-{number:06d}", **changes)
+        for number in range(count)
+    ]
 
 
-def _record(
-    split: str,
-    seed: int,
-    length: int,
-    size: tuple[int, int],
-    flavour: Flavour | SceneOptions,
-    changes: dict[str, object],
-) -> VideoRecord:
-    video = SyntheticVideo(seed, length, size, flavour, f"{split}-{seed - FIRST_SEED[split]:06d}", **changes)
+def record_of(video: SyntheticVideo) -> VideoRecord:
+    """A video as data sets take it."""
     return VideoRecord(
-        name=video.name, source=f"synthetic:{seed}", length=length, size=size, fps=FPS, classes=CLASSES, load=video.read
-    )
+        name=video.name, source=f"synthetic:{video.seed}", length=video.length, size=video.size, fps=FPS,
+        classes=CLASSES, load=video.read,
+    )  # fmt: skip

@@ -3,6 +3,7 @@
 from .boxes import bounded_iou_loss, ciou_loss, diou_loss, giou_loss, iou_loss, linear_iou_loss
 from .classification import (
     binary_cross_entropy,
+    binary_focal_loss,
     cross_entropy,
     quality_focal_loss,
     sigmoid_focal_loss,
@@ -13,6 +14,7 @@ from .regression import balanced_l1_loss, distribution_focal_loss, l1_loss, mse_
 __all__ = [
     "balanced_l1_loss",
     "binary_cross_entropy",
+    "binary_focal_loss",
     "bounded_iou_loss",
     "ciou_loss",
     "cross_entropy",

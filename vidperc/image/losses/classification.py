@@ -34,7 +34,11 @@ def sigmoid_focal_loss(logits: Tensor, labels: Tensor, alpha: float = 0.25, gamm
     Returns:
         (N, C)
     """
-    target = one_hot(labels, logits.shape[1], logits)
+    return binary_focal_loss(logits, one_hot(labels, logits.shape[1], logits), alpha, gamma)
+
+
+def binary_focal_loss(logits: Tensor, target: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
+    """The focal loss with targets 0 and 1 of the same shape, as of masks."""
     scores = logits.sigmoid()
     wrong = scores + target - 2 * scores * target  # 1 - p_t
     weight = (alpha * target + (1 - alpha) * (1 - target)) * wrong**gamma
