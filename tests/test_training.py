@@ -86,8 +86,11 @@ def test_testing_writes_predictions_and_resumes(run, tmp_path):
 def test_the_command_line(tmp_path, capsys):
     arguments = ["train", "tiny_det", "--out", str(tmp_path), "--workers", "0", "--accelerator", "cpu"]
     settings = [f"{key}={value}" for key, value in SHORT.items()]
-    assert main([*arguments, *settings]) == 0
+    beginning = ["--resume", "--checkpoint", str(SHIPPED / "tiny_det.pt")]  # nothing to resume: it begins with these
+    assert main([*arguments, *beginning, *settings]) == 0
     assert (tmp_path / "last.pt").is_file()
+    assert "tiny_det.pt: " in (told := capsys.readouterr().err)
+    assert "tensors matched" in told
     assert main(["train", "tiny_dot"]) == 1
     assert "did you mean tiny_det" in capsys.readouterr().err
     assert main(["train", "--task", "det", "nonsense=3"]) == 1

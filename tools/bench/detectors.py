@@ -27,6 +27,7 @@ from ._timing import least_ms
 
 BARE = (nn.Conv2d, nn.Linear, nn.ConvTranspose2d, DeformConv)
 PLAIN: dict[type[nn.Module], type[nn.Module]] = {InferenceConv: nn.Conv2d, InferenceLinear: nn.Linear}
+Call = tuple[nn.Module, tuple[int, ...]]  # a layer, and the shape of its input
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,15 @@ def picture(size: tuple[int, int] = (800, 1333), seed: int = 0) -> np.ndarray:
     return out.clip(0, 255).astype(np.uint8)
 
 
-def bare_layers(model: SequenceModel, image: np.ndarray) -> list[tuple[nn.Module, tuple[int, ...]]]:
-    """Every call of a convolution or linear layer in one prediction, with the shape of its input."""
-    calls: list[tuple[nn.Module, tuple[int, ...]]] = []
+def bare_layers(model: SequenceModel, predict: Callable[[], object]) -> list[Call]:
+    """Every call of a convolution or linear layer while the model predicts, with the shape of its input."""
+    calls: list[Call] = []
 
     def note(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         calls.append((module, tuple(inputs[0].shape)))
 
     hooks = [part.register_forward_pre_hook(note) for part in leaves(model)]
-    model.predict([image])  # type: ignore[operator]
+    predict()
     for hook in hooks:
         hook.remove()
     return calls
@@ -72,9 +73,7 @@ def leaves(model: nn.Module) -> Iterator[nn.Module]:
     return (part for part in model.modules() if isinstance(part, BARE) and id(part) not in inside)
 
 
-def run_bare(
-    model: SequenceModel, calls: list[tuple[nn.Module, tuple[int, ...]]], own: bool = True
-) -> Callable[[], None]:
+def run_bare(model: SequenceModel, calls: list[Call], own: bool = True) -> Callable[[], None]:
     """A function that runs the calls on random inputs, one kept per shape.
 
     Args:
@@ -84,7 +83,7 @@ def run_bare(
     inputs: dict[tuple[int, ...], Tensor] = {}
     for _, shape in calls:
         if shape not in inputs:
-            value = torch.randn(shape, dtype=dtype)
+            value = torch.randn(shape, dtype=dtype, device=model.device)
             inputs[shape] = value.to(memory_format=torch.channels_last) if len(shape) == 4 else value
 
     def run() -> None:
@@ -124,9 +123,13 @@ def detector_row(
     torch.manual_seed(0)
     model = vidperc.load(name, precision=precision)
     image = picture(size)
-    calls = bare_layers(model, image)
+
+    def predict() -> object:
+        return model.predict([image])  # type: ignore[operator]
+
+    calls = bare_layers(model, predict)
     functions: list[Callable[[], object]] = [
-        lambda: model.predict([image]),  # type: ignore[operator]
+        predict,
         run_bare(model, calls, own=False),
         run_bare(model, calls),
     ]

@@ -18,11 +18,11 @@ import torch
 from torch import Tensor, nn
 
 import vidperc
-from vidperc.sequence import AUTOCAST, Precision, SequenceModel
+from vidperc.sequence import Precision, SequenceModel
 from vidperc.structures import Frame, Video
 
 from ._timing import least_ms
-from .detectors import PLAIN, picture
+from .detectors import Call, bare_layers, picture, run_bare
 
 NAMES = {
     "faster_rcnn": "faster_rcnn_r{depth}_dc5_1x_imagenetvid",
@@ -32,7 +32,6 @@ NAMES = {
     "selsa_window": "selsa_faster_rcnn_r{depth}_dc5_window",
     "selsa_troialign": "selsa_troialign_faster_rcnn_r{depth}_dc5_7e_imagenetvid",
 }
-BARE = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
 
 def measure(
@@ -66,8 +65,8 @@ def measure(
         row |= {"detector_ms": times[1], "over detector": times[0] / times[1]}
     row |= {f"{part}_ms": value for part, value in parts_of(model, step).items()}
     if bare:
-        calls = calls_of(model, step)
-        direct = least_ms([run_direct(model, calls)], 1)[0]
+        calls = bare_layers(model, step)
+        direct = least_ms([run_bare(model, calls, own=False)], 1)[0]
         row |= {"direct_ms": direct, "of direct": times[0] / direct, "gflop": flops(calls) / 1e9}
     return [row]
 
@@ -163,45 +162,6 @@ def parts_of(model: SequenceModel, step: Callable[[], object]) -> dict[str, floa
     if flow is not None:
         del flow.between
     return {name: value * 1e3 for name, value in (spent | {"other": total - sum(spent.values())}).items()}
-
-
-Call = tuple[nn.Module, tuple[int, ...]]
-
-
-def calls_of(model: SequenceModel, step: Callable[[], object]) -> list[Call]:
-    """Every call of a layer in one step, with the shape of its input."""
-    calls: list[Call] = []
-    hooks = [
-        module.register_forward_pre_hook(lambda m, inputs: calls.append((m, tuple(inputs[0].shape))))
-        for module in model.modules()
-        if isinstance(module, BARE)
-    ]
-    step()
-    for hook in hooks:
-        hook.remove()
-    return calls
-
-
-def direct(module: Any, x: Tensor) -> Tensor:
-    """The layer as torch runs it."""
-    return PLAIN.get(type(module), type(module)).forward(module, x)  # type: ignore[arg-type, no-any-return]
-
-
-def run_direct(model: SequenceModel, calls: list[Call]) -> Callable[[], None]:
-    """A function that runs the calls on random inputs, one kept per shape."""
-    dtype = AUTOCAST[model.precision] or torch.float32
-    inputs: dict[tuple[int, ...], Tensor] = {}
-    for _, shape in calls:
-        if shape not in inputs:
-            value = torch.randn(shape, dtype=dtype, device=model.device)
-            inputs[shape] = value.to(memory_format=torch.channels_last) if len(shape) == 4 else value
-
-    def run() -> None:
-        with model.inference():
-            for module, shape in calls:
-                direct(module, inputs[shape])
-
-    return run
 
 
 def flops(calls: list[Call]) -> float:
