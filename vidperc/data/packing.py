@@ -52,13 +52,12 @@ def pack(value: Any) -> Packed:
         dense = tensor.detach().permute(order).contiguous()
         axes = tuple(order.index(axis) for axis in range(tensor.ndim))
         places.append(Place(end, tensor.dtype, tuple(dense.shape), axes))
-        size = dense.numel() * dense.element_size()
-        parts.append((end, size, dense))
-        end += -(-size // ALIGNMENT) * ALIGNMENT
+        parts.append((end, dense))
+        end += -(-dense.nbytes // ALIGNMENT) * ALIGNMENT
     buffer = torch.empty(end, dtype=torch.uint8)
-    for start, size, dense in parts:
-        if size:
-            buffer[start : start + size] = dense.reshape(-1).view(torch.uint8)
+    for start, dense in parts:
+        if dense.nbytes:
+            buffer[start : start + dense.nbytes] = dense.reshape(-1).view(torch.uint8)
     return Packed(buffer, places, rest.getvalue())
 
 

@@ -28,9 +28,9 @@ class TensorStore:
         return len(self._held) + len(self._away)
 
     def __setitem__(self, key: Hashable, tensor: Tensor) -> None:
-        size = tensor.numel() * tensor.element_size()
+        size = tensor.nbytes
         if key in self._held:
-            self.bytes_held += size - self._held[key].numel() * self._held[key].element_size()
+            self.bytes_held += size - self._held[key].nbytes
             self._held[key] = tensor
         elif key in self._away or self.bytes_held + size > self.max_memory:
             self._write(key, tensor)
@@ -44,7 +44,7 @@ class TensorStore:
         start, form = self._away[key]
         assert self._file is not None
         self._file.seek(start)
-        raw = bytearray(self._file.read(form.numel() * form.element_size()))
+        raw = bytearray(self._file.read(form.nbytes))
         return torch.frombuffer(raw, dtype=form.dtype).view(form.shape).to(form.device)
 
     def __delitem__(self, key: Hashable) -> None:
@@ -53,7 +53,7 @@ class TensorStore:
         if tensor is None:
             del self._away[key]
         else:
-            self.bytes_held -= tensor.numel() * tensor.element_size()
+            self.bytes_held -= tensor.nbytes
 
     def __iter__(self) -> Iterator[Hashable]:
         return iter([*self._held, *self._away])
