@@ -11,6 +11,7 @@ import fiddle as fdl
 import numpy as np
 
 from .engine.sot import find_sot, truth_of
+from .engine.test import chosen_records
 from .evaluation.sot import paired_overlaps, success_curve
 from .io import open_record
 from .models import get_config, load
@@ -81,9 +82,4 @@ def _records(name: str, data_root: str | Path | None, sequences: Sequence[str] |
         if config.validation_data is None:
             raise ValueError(f"'{name}' has no validation videos of its own: give a benchmark's folder")
         records = list(fdl.build(config.validation_data).records)
-    if sequences is None:
-        return records
-    missing = sorted(set(sequences) - {record.name for record in records})
-    if missing:
-        raise ValueError(f"no video {', '.join(missing)}")
-    return [record for record in records if record.name in sequences]
+    return chosen_records(records, sequences)

@@ -14,7 +14,9 @@ from ..data.problems import DataError
 from ..data.readers.coco import read_coco
 from ..evaluation.coco import COCOEvaluator
 from ..evaluation.evaluators import Evaluator
+from ..export.detections import FrameDetections
 from ..io import open_record
+from ..io.whole_files import write_json
 from ..sequence import SequenceModel
 from ..structures import Instances, Video, VideoRecord
 from ..structures.masks import decode_masks, encode_masks
@@ -105,7 +107,6 @@ def _truth(record: VideoRecord, index: int) -> Instances | None:
 
 def write_predictions(path: Path, predictions: Sequence[Instances]) -> None:
     """Boxes (xyxy), labels, scores and masks (RLE) of each frame; the file is complete or not there at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     frames: list[dict[str, Any]] = [
         {
             "boxes": [[round(value, 3) for value in box] for box in item.boxes.tolist()],
@@ -115,19 +116,17 @@ def write_predictions(path: Path, predictions: Sequence[Instances]) -> None:
         }
         for item in predictions
     ]
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(frames), encoding="utf-8")
-    part.replace(path)
+    write_json(path, frames)
 
 
-def read_frames(path: Path) -> list[dict[str, Any]]:
+def read_frames(path: Path) -> list[FrameDetections]:
     """What `write_predictions` wrote, as it stands in the file.
 
     Raises:
         DataError: another kind of file.
     """
     try:
-        frames = json.loads(path.read_text(encoding="utf-8"))
+        frames: list[FrameDetections] = json.loads(path.read_text(encoding="utf-8"))
         for frame in frames:
             if len({len(frame[key]) for key in ("boxes", "labels", "scores")}) != 1:
                 raise ValueError("boxes, labels and scores of different numbers")
@@ -148,11 +147,11 @@ def read_predictions(path: Path) -> list[Instances]:
         raise error if isinstance(error, DataError) else DataError(f"{path} holds no predictions: {error}") from error
 
 
-def _instances(frame: dict[str, Any]) -> Instances:
+def _instances(frame: FrameDetections) -> Instances:
     masks = frame.get("masks")
     return Instances(
         boxes=torch.tensor(frame["boxes"], dtype=torch.float32).reshape(-1, 4),
         labels=torch.tensor(frame["labels"], dtype=torch.int64),
         scores=torch.tensor(frame["scores"], dtype=torch.float32),
-        masks=decode_masks(masks, tuple(masks[0]["size"])) if masks else None,
+        masks=decode_masks(masks, (masks[0]["size"][0], masks[0]["size"][1])) if masks else None,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from ..evaluation.detection_files import coco_truth, only_images, scalabel_truth
 from ..evaluation.evaluators import Evaluator
 from ..evaluation.voc import VOCEvaluator
 from ..structures import VideoRecord
+from .test import chosen_records
 
 Layout = Literal["coco", "voc", "bdd100k"]
 COCO_LAYOUT = "annotations/instances*.json with images/ or a folder named like the split (COCO)"
@@ -46,15 +47,11 @@ class ImageSet:
         """
         if names is None:
             return self
-        by_name = {record.name: record for record in self.records}
-        missing = [name for name in names if name not in by_name]
-        if missing:
-            raise ValueError(f"no picture {', '.join(missing)}; there is {', '.join(list(by_name)[:5])} ...")
-        ids = {name: self.ids[name] for name in names}
-        truth = (
-            None if self.truth is None else only_images(self.truth, [number for own in ids.values() for number in own])
-        )
-        return ImageSet(self.layout, [by_name[name] for name in names], self.classes, ids, truth, self.evaluator)
+        records = chosen_records(self.records, names, "picture")
+        ids = {record.name: self.ids[record.name] for record in records}
+        numbers = [number for own in ids.values() for number in own]
+        truth = None if self.truth is None else only_images(self.truth, numbers)
+        return replace(self, records=records, ids=ids, truth=truth)
 
     def category_ids(self) -> list[int]:
         """The number of each class."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from ..evaluation.vis import FrameMasks, VISEvaluator, VISScores
 from ..evaluation.youtube_vis import evaluate_youtube_vis, read_json
 from ..export.youtube_vis import VideoEntry, youtube_vis_results
 from ..io import open_record
+from ..io.whole_files import write_json
 from ..structures import Instances, Video, VideoRecord
 from .test import record_frames
 
@@ -107,10 +107,7 @@ def segment_records(
         segmenter: Segmenter = model
         objects = segmenter.segment(Video(open_record(record)))
         rows = youtube_vis_results(entries[record.name], _watched(objects, record, progress), data.category_ids)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
-        part.write_text(json.dumps(rows), encoding="utf-8")
-        part.replace(path)
+        write_json(path, rows)
     return files
 
 

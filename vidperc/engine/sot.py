@@ -24,6 +24,7 @@ from ..evaluation.sot_evaluator import one_pass, target_of
 from ..evaluation.vot import FAILED, TYPICAL_LENGTHS, RestartRun, run_with_restarts
 from ..export.sot import vot_lines, write_boxes
 from ..io import open_record
+from ..io.whole_files import write_text
 from ..sequence import SequenceModel
 from ..structures import Video, VideoRecord
 from .test import record_frames
@@ -61,9 +62,9 @@ def find_sot(root: str | Path) -> SOTBenchmark:
             return SOTBenchmark(read_got10k(root, split), "got10k", "got10k")
     if any(root.glob("*/groundtruth_rect*.txt")):
         return SOTBenchmark(read_otb(root), "ope", "otb")
-    if (root / "testing_set.txt").is_file() or any(root.glob("*/*/full_occlusion.txt")):
-        return SOTBenchmark(read_lasot(root, "test" if (root / "testing_set.txt").is_file() else None), "ope", "lasot")
-    if any(root.glob("*/full_occlusion.txt")):
+    if (root / "testing_set.txt").is_file():
+        return SOTBenchmark(read_lasot(root, "test"), "ope", "lasot")
+    if any(any(root.glob(f"{folders}/full_occlusion.txt")) for folders in ("*/*", "*")):
         return SOTBenchmark(read_lasot(root), "ope", "lasot")
     if any(root.glob("*/groundtruth.txt")):
         year = root.resolve().name.lower().replace("-", "")
@@ -101,8 +102,7 @@ def follow_videos(
             if progress is not None:
                 progress(record.name, len(boxes), record_frames(record))
             began = time.perf_counter()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_name(f"{record.name}_time.txt").write_text("".join(f"{value:.6f}\n" for value in times), "ascii")
+        write_text(path.with_name(f"{record.name}_time.txt"), "".join(f"{value:.6f}\n" for value in times))
         write_boxes(path, np.stack(boxes))
     return files
 
@@ -162,11 +162,7 @@ def follow_with_restarts(
         video = Video(open_record(record))
         if not (resume and path.is_file()):
             run = run_with_restarts(model.stream, video, polygons, start_box)
-            text = vot_lines(record, run.regions)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(path.name + ".part")
-            part.write_text(text, "ascii")
-            part.replace(path)
+            write_text(path, vot_lines(record, run.regions))
             if progress is not None:
                 progress(record.name, len(polygons), len(polygons))
         runs[record.name] = read_restart_run(path, polygons, video.size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..data.loader import shard_videos
@@ -60,6 +60,27 @@ def test(
 def record_frames(record: VideoRecord) -> int:
     """Number of frames, 1 where the record does not know."""
     return len(record.frames) if record.frames is not None else record.length or 1
+
+
+def chosen_records(
+    records: Sequence[VideoRecord], names: Sequence[str] | None, what: str = "video"
+) -> list[VideoRecord]:
+    """The records of these names, all for None.
+
+    Args:
+        what: they are, for the error.
+
+    Raises:
+        ValueError: a name that there is not.
+    """
+    if names is None:
+        return list(records)
+    known, wanted = [record.name for record in records], set(names)
+    missing = sorted(wanted.difference(known))
+    if missing:
+        more = " ..." * (len(known) > 10)
+        raise ValueError(f"no {what} {', '.join(missing)}; there is {', '.join(known[:10])}{more}")
+    return [record for record in records if record.name in wanted]
 
 
 def run_video(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..data.readers.pascal import read_imagenet_vid
+from ..evaluation.coco import numbered
 from ..evaluation.vid import VIDEvaluator
-from .detection import find_coco, read_predictions
+from ..export.detections import coco_rows
+from ..io.whole_files import write_json
+from .detection import find_coco, read_frames
 from .experiment import TestData
 
 
@@ -48,25 +50,16 @@ def write_coco_results(path: Path, files: Mapping[str, Path], classes: Sequence[
     Args:
         files: `{video: file}` as `predict_records` gives them.
     """
-    content: dict[str, Any] = {
-        "videos": [], "images": [], "annotations": [],
-        "categories": [{"id": number, "name": name} for number, name in enumerate(classes, 1)],
-    }  # fmt: skip
+    categories = numbered(classes)
+    ids = [category["id"] for category in categories]
+    content: dict[str, Any] = {"videos": [], "images": [], "annotations": [], "categories": categories}
     for video, (name, file) in enumerate(files.items(), 1):
         content["videos"].append({"id": video, "name": name})
-        for index, found in enumerate(read_predictions(file)):
+        for index, found in enumerate(read_frames(file)):
             image = len(content["images"]) + 1
             content["images"].append(
                 {"id": image, "video_id": video, "frame_id": index, "file_name": f"{name}/{index:06d}"}
             )
-            assert found.labels is not None and found.scores is not None
-            for box, label, score in zip(found.boxes.tolist(), found.labels.tolist(), found.scores.tolist()):
-                sides = [round(box[2] - box[0], 3), round(box[3] - box[1], 3)]
-                corner = [round(box[0], 3), round(box[1], 3)]
-                content["annotations"].append(
-                    {"image_id": image, "category_id": label + 1, "bbox": [*corner, *sides], "score": round(score, 6)}
-                )
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(content), encoding="utf-8")
-    part.replace(path)
+            content["annotations"] += coco_rows(image, found, ids)
+    write_json(path, content)
     return path

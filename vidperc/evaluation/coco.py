@@ -17,7 +17,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from ..structures import Instances
-from .evaluators import Evaluator
+from .evaluators import Evaluator, paired_frames
 
 Kind = Literal["bbox", "segm"]
 Backend = Literal["pycocotools", "faster"]
@@ -61,12 +61,8 @@ class COCOEvaluator(Evaluator):
         Raises:
             ValueError: no truth, another number of frames, or a field that is missing.
         """
-        if truths is None or len(truths) != len(predictions):
-            known = "no" if truths is None else len(truths)
-            raise ValueError(f"{video}: {len(predictions)} predictions and {known} frames of truth")
-        for index, (predicted, truth) in enumerate(zip(predictions, truths, strict=True)):
-            if truth is not None:
-                self._add_frame(f"{video}, frame {index}", predicted, truth)
+        for index, predicted, truth in paired_frames(video, predictions, truths):
+            self._add_frame(f"{video}, frame {index}", predicted, truth)
 
     def _add_frame(self, name: str, predicted: Instances, truth: Instances) -> None:
         number = len(self._images) + 1

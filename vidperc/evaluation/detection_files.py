@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .coco import METRICS, Backend, Kind, numbered, recalls, run_cocoeval, summary
-from .scalabel import RENAMED
+from .scalabel import category_of, is_region, read_frames
 
 PROPOSAL_LIMITS = (100, 300, 1000)
 PROPOSAL_METRICS = ("AR100", "AR300", "AR1000", "ARs", "ARm", "ARl")
@@ -46,30 +46,21 @@ def scalabel_truth(path: str | Path, classes: Sequence[str]) -> dict[str, Any]:
     Raises:
         ValueError: not of this form; names the file.
     """
-    try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not valid json: {error}") from error
-    frames = content.get("frames") if isinstance(content, dict) else content
-    if not isinstance(frames, list):
-        raise ValueError(f"{path}: expected a list of frames or an object with 'frames'")
     numbers = {name: number for number, name in enumerate(classes, 1)}
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for image, frame in enumerate(frames, 1):
+    for image, frame in enumerate(read_frames(Path(path)), 1):
         images.append({"id": image, "file_name": frame["name"], "height": 0, "width": 0})
         for label in frame.get("labels") or []:
-            category = RENAMED.get(label.get("category"), label.get("category"))
-            box = label.get("box2d")
+            category, box = category_of(label), label.get("box2d")
             if category not in numbers or not box:
                 continue
             sides = [box["x2"] - box["x1"] + 1, box["y2"] - box["y1"] + 1]
-            attributes = label.get("attributes") or {}
-            crowd = int(any(attributes.get(key) for key in ("crowd", "Crowd", "ignored", "Ignored")))
             annotations.append(
                 {
                     "id": len(annotations) + 1, "image_id": image, "category_id": numbers[category],
-                    "bbox": [box["x1"], box["y1"], *sides], "area": sides[0] * sides[1], "iscrowd": crowd,
+                    "bbox": [box["x1"], box["y1"], *sides], "area": sides[0] * sides[1],
+                    "iscrowd": int(is_region(label)),
                 }
             )  # fmt: skip
     return {"images": images, "annotations": annotations, "categories": numbered(classes)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..structures import Instances
 from .formats import Source, read_tracks
@@ -11,6 +11,22 @@ from .mot import count_sequence, groups_of
 from .rules import Rules
 from .scores import MOTCounts, MOTScores, scores_of
 from .tracks import Tracks
+
+
+def paired_frames(
+    video: str, predictions: Sequence[Instances], truths: Sequence[Instances | None] | None
+) -> Iterator[tuple[int, Instances, Instances]]:
+    """Number, prediction and truth of each frame of a video that has a truth.
+
+    Raises:
+        ValueError: no truth, or another number of frames.
+    """
+    if truths is None or len(truths) != len(predictions):
+        known = "no" if truths is None else len(truths)
+        raise ValueError(f"{video}: {len(predictions)} predictions and {known} frames of truth")
+    for index, (predicted, truth) in enumerate(zip(predictions, truths, strict=True)):
+        if truth is not None:
+            yield index, predicted, truth
 
 
 class Evaluator(ABC):

@@ -35,14 +35,19 @@ def read_scalabel(files: Sequence[Path], *, truth: bool) -> dict[str, Tracks]:
     """
     videos: dict[str, list[tuple[int, dict, Path]]] = {}
     for file in files:
-        for position, frame in enumerate(_frames(file)):
+        for position, frame in enumerate(read_frames(file)):
             name = str(frame.get("videoName") or frame.get("video_name") or file.stem)
             index = frame.get("frameIndex", frame.get("index"))
             videos.setdefault(name, []).append((position if index is None else int(index), frame, file))
     return {name: _tracks(name, sorted(frames, key=lambda item: item[0]), truth) for name, frames in videos.items()}
 
 
-def _frames(file: Path) -> list[dict]:
+def read_frames(file: Path) -> list[dict]:
+    """The frames of a json file.
+
+    Raises:
+        ValueError: not of this form; names the file.
+    """
     try:
         data = json.loads(file.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -64,8 +69,8 @@ def _tracks(name: str, frames: Sequence[tuple[int, dict, Path]], truth: bool) ->
             shape = _shape(label, where)
             if shape is None:
                 continue
-            category = RENAMED.get(str(label.get("category")), str(label.get("category")))
-            if truth and (_is_region(label) or category not in BDD100K_CLASSES):
+            category = category_of(label)
+            if truth and (is_region(label) or category not in BDD100K_CLASSES):
                 regions.append((index, -1, category, *shape))
                 continue
             if label.get("id") in seen:
@@ -93,7 +98,14 @@ def _columns(rows: Sequence[tuple[int, int, str, np.ndarray, dict | None]], name
     )
 
 
-def _is_region(label: dict) -> bool:
+def category_of(label: dict) -> str:
+    """A label's category by today's name."""
+    name = str(label.get("category"))
+    return RENAMED.get(name, name)
+
+
+def is_region(label: dict) -> bool:
+    """Whether a label is a crowd, or marked as ignored."""
     attributes = label.get("attributes") or {}
     return any(bool(attributes.get(key)) for key in ("crowd", "Crowd", "ignored", "Ignored"))
 

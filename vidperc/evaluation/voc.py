@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..structures import Instances
-from .evaluators import Evaluator
+from .evaluators import Evaluator, paired_frames
 
 
 class VOCEvaluator(Evaluator):
@@ -36,12 +36,7 @@ class VOCEvaluator(Evaluator):
         Raises:
             ValueError: no truth, another number of frames, or a field that is missing.
         """
-        if truths is None or len(truths) != len(predictions):
-            known = "no" if truths is None else len(truths)
-            raise ValueError(f"{video}: {len(predictions)} predictions and {known} frames of truth")
-        for predicted, truth in zip(predictions, truths, strict=True):
-            if truth is None:
-                continue
+        for _, predicted, truth in paired_frames(video, predictions, truths):
             if predicted.labels is None or predicted.scores is None or truth.labels is None:
                 raise ValueError(f"{video}: labels or scores are missing")
             for label in range(len(self.classes)):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
+from ..io.whole_files import write_json
 from ..structures.masks import RLE
 
 
@@ -83,7 +83,5 @@ def write_scalabel(folder: Path, frames: Sequence[Mapping[str, Any]]) -> list[Pa
 
 
 def _write(path: Path, content: Any) -> Path:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(content), encoding="utf-8")
-    part.replace(path)
+    write_json(path, content)
     return path

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..io.whole_files import write_text
 from ..structures import VideoRecord
 
 Boxes = Mapping[str, np.ndarray]  # by sequence, (T, 4) xyxy
@@ -164,9 +165,7 @@ def _lines(boxes: np.ndarray, separator: str) -> str:
 
 def write_boxes(path: Path, boxes: np.ndarray) -> None:
     """Boxes (T, 4) xyxy as lines `x,y,w,h`; the file is whole or not there."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(_lines(np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1), ","), encoding="ascii")
-    part.replace(path)
+    write_text(path, _lines(np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], 1), ","))
 
 
 def _write_archive(files: Mapping[str, str], path: str | Path) -> Path:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ...io.whole_files import write_json
 from ...structures import Frame, Instances, VideoRecord
-from .common import encode_mask, flags, frames_of, write_json, write_picture, xywh
+from .common import encode_mask, flags, frames_of, write_picture, xywh
 
 
 def write_coco(records: Sequence[VideoRecord], out: str | Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,19 +42,6 @@ def write_picture(path: Path, frame: Frame) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(path), cv2.cvtColor(frame.array, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]):
         raise OSError(f"{path}: the picture cannot be written")
-
-
-def write_text(path: Path, text: str) -> None:
-    """A text file, complete or not there at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """A JSON file, complete or not there at all."""
-    write_text(path, json.dumps(content))
 
 
 def encode_mask(mask: np.ndarray) -> dict[str, Any]:

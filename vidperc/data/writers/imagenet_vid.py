@@ -6,8 +6,9 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...io.whole_files import write_text
 from ...structures import Frame, Instances, VideoRecord
-from .common import frames_of, write_picture, write_text
+from .common import frames_of, write_picture
 
 
 def write_imagenet_vid(records: Sequence[VideoRecord], out: str | Path, split: str = "train") -> Path:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...io.whole_files import write_text
 from ...structures import VideoRecord
 from ..problems import DataError
-from .common import flags, frames_of, write_picture, write_text, xywh
+from .common import flags, frames_of, write_picture, xywh
 
 
 def write_motchallenge(records: Sequence[VideoRecord], out: str | Path) -> Path:

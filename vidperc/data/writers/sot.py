@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ...io.whole_files import write_text
 from ...structures import Instances, VideoRecord
 from ..problems import DataError
-from .common import frames_of, write_picture, write_text
+from .common import frames_of, write_picture
 
 
 def target_of(record: VideoRecord) -> int:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ...io.whole_files import write_json
 from ...structures import VideoRecord
 from ..datasets import record_length
 from ..problems import DataError
-from .common import encode_mask, frames_of, write_json, write_picture, xywh
+from .common import encode_mask, frames_of, write_picture, xywh
 
 
 def write_youtube_vis(records: Sequence[VideoRecord], out: str | Path) -> Path:
