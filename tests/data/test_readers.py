@@ -329,7 +329,7 @@ def test_bdd100k(tmp_path):
         {"name": "v-2.jpg", "videoName": "v", "frameIndex": 1, "labels": [car]},
         {"name": "v-1.jpg", "videoName": "v", "frameIndex": 0, "labels": [
             {"id": "a", "category": "person", "box2d": box, "attributes": {"crowd": True}},
-            {"id": "b", "category": "car", "box2d": {**box, "x2": 1}},
+            {"id": "b", "category": "car", "box2d": {**box, "x2": 0}},
             {"id": "c", "category": "trailer", "box2d": box},
             {"id": "d", "category": "lane", "box2d": None}]},
         {"name": "v-3.jpg", "videoName": "v", "frameIndex": 2, "labels": None},
@@ -341,6 +341,7 @@ def test_bdd100k(tmp_path):
     assert record.instances[0].labels.tolist() == [0, 3]
     assert record.instances[0].ignored.tolist() == [True, True]
     assert record.instances[1].ids.tolist() == [1]
+    assert record.instances[1].boxes.tolist() == [[1, 2, 31, 21]]
     assert len(record.instances[2]) == 0
     (tmp_path / "v.json").write_text("[1]")
     with pytest.raises(DataError, match=r"v\.json: expected a list of frames"):

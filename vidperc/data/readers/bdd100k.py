@@ -1,6 +1,7 @@
 """BDD100K (https://arxiv.org/abs/1805.04687) in Scalabel's format: JSON frames with labelled boxes.
 
 Frames with a `videoName` (box tracking) are joined to videos, others (detection) are videos of one frame.
+x2 and y2 name the last pixel of a box, as in Scalabel's own evaluation; its edges are one more.
 Crowd boxes, and the tracking classes that do not count ("other person", "trailer", "other vehicle"), are ignored.
 """
 
@@ -111,7 +112,7 @@ def _objects(
         if counted not in labels or not box:
             continue
         attributes = item.get("attributes") or {}
-        boxes.append([box["x1"], box["y1"], box["x2"], box["y2"]])
+        boxes.append([box["x1"], box["y1"], box["x2"] + 1, box["y2"] + 1])
         kinds.append(labels[counted])
         names.append(f"{where}, label {item.get('id', row)}")
         ids.append(identities.setdefault(str(item.get("id", f"row {row}")), len(identities)))
