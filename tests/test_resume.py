@@ -14,10 +14,15 @@ import torch
 import vidperc
 from vidperc import Frame, Instances, Video
 from vidperc.cli import main
+from vidperc.data.synthetic import SyntheticVideo
 from vidperc.io import JsonWriter, MotWriter, ResultError, VideoWriter
 from vidperc.pipeline import track
 from vidperc.resume import Checkpoints, Stream, read_checkpoint
 from vidperc.sequence import SequenceModel
+from vidperc.video.camera_motion import ECCMotion, ORBMotion
+from vidperc.video.compensated import Compensated
+from vidperc.video.oc_sort import OCSORT
+from vidperc.video.sort import SORT
 
 LENGTH = 24
 
@@ -31,6 +36,11 @@ def clip() -> np.ndarray:
         if not 8 <= t < 13:
             frames[t, 20:50, 95 - 3 * t : 120 - 3 * t] = 255
     return frames
+
+
+def synthetic() -> np.ndarray:
+    """Objects that `tiny_det` knows: (T, 144, 192, 3)."""
+    return np.stack([frame.array for frame in SyntheticVideo(4, LENGTH, (144, 192), "mot").frames()])
 
 
 def detect(frame: Frame) -> Instances:
@@ -59,14 +69,30 @@ def same_files(a: Path, b: Path) -> None:
     assert (a / "tracks.json").read_bytes() == (b / "tracks.json").read_bytes()
 
 
-@pytest.mark.parametrize("tracker", ["sort", "bytetrack", "ocsort", "botsort"])
-def test_a_resumed_run_equals_an_uninterrupted_one(tracker, tmp_path):
-    options = {"detector": detect, "tracker": tracker, "annotate": False}
-    whole = track(clip(), tmp_path / "whole", **options)
-    part = track(clip(), tmp_path / "part", checkpoint_every=5, progress=stop_at(13), **options)
+RUNS = {
+    "sort": {"tracker": "sort"},
+    "sort_per_class": {"tracker": "sort", "per_class": True},
+    "sort_camera": {"tracker": Compensated(SORT(max_age=30), ECCMotion())},
+    "bytetrack": {"tracker": "bytetrack"},
+    "ocsort": {"tracker": "ocsort"},
+    "ocsort_camera": {"tracker": Compensated(OCSORT(), ORBMotion())},
+    "botsort": {"tracker": "botsort"},
+    "botsort_reid": {"tracker": "botsort", "reid": "tiny_reid"},
+    "deepsort": {"tracker": "deepsort", "reid": "tiny_reid"},
+    "tracktor": {"tracker": "tracktor", "detector": "tiny_det"},
+    "tracktor_reid": {"tracker": "tracktor", "detector": "tiny_det", "reid": "tiny_reid"},
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_resumed_run_equals_an_uninterrupted_one(name, tmp_path):
+    options = {"detector": detect, "annotate": False, **RUNS[name]}
+    video = synthetic() if options["detector"] == "tiny_det" else clip()
+    whole = track(video, tmp_path / "whole", **options)
+    part = track(video, tmp_path / "part", checkpoint_every=5, progress=stop_at(13), **options)
     assert part.interrupted
     assert (part.frames, part.resumed) == (13, 0)
-    rest = track(clip(), tmp_path / "part", checkpoint_every=5, resume=True, **options)
+    rest = track(video, tmp_path / "part", checkpoint_every=5, resume=True, **options)
     assert (rest.frames, rest.resumed, rest.ids) == (LENGTH, 10, whole.ids)
     assert len(whole.ids) >= 2
     same_files(tmp_path / "whole", tmp_path / "part")
@@ -114,9 +140,23 @@ def test_another_runs_checkpoint_is_refused(tmp_path):
     track(clip(), tmp_path, detector=detect, annotate=False, checkpoint_every=5, progress=stop_at(7))
     with pytest.raises(ValueError, match=r"checkpoint.npz: cannot resume, the run had tracker sort, now it is ocsort"):
         track(clip(), tmp_path, detector=detect, tracker="ocsort", annotate=False, resume=True)
+    with pytest.raises(ValueError, match=r"the run had detector a function .*fp32, now it is a function .*bf16"):
+        track(clip(), tmp_path, detector=detect, annotate=False, resume=True, precision="bf16")
     os.truncate(tmp_path / "tracks.txt", 10)
     with pytest.raises(ResultError, match=r"tracks.txt: cannot go on after byte"):
         track(clip(), tmp_path, detector=detect, annotate=False, resume=True)
+
+
+def test_why_a_detector_was_chosen_may_change(tmp_path, monkeypatch):
+    """A run that found the network down goes on when it is down in another way."""
+    monkeypatch.setattr("vidperc.choose.cached_path", lambda url: tmp_path / "not there")
+    options = {"tracker": "tracktor", "annotate": False, "checkpoint_every": 5}
+    for problem in ("it snows", "it rains"):
+        monkeypatch.setattr("vidperc.choose.download_problem", lambda url, problem=problem: problem)
+        stop = stop_at(7) if problem == "it snows" else None
+        result = track(synthetic(), tmp_path, progress=stop, resume=stop is None, **options)
+        assert problem in result.detector
+    assert (result.frames, result.resumed) == (LENGTH, 5)
 
 
 def test_a_state_that_cannot_be_saved_is_told_at_once(tmp_path):

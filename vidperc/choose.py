@@ -34,12 +34,18 @@ PATIENCE = 8.0  # seconds a download may take before the offline detector is the
 
 @dataclass
 class Choice:
-    """A detector, the names of its classes, and one line on which it is and why."""
+    """A detector, the names of its classes, which it is and why."""
 
     detector: SequenceModel
     classes: tuple[str, ...]
-    reason: str
+    name: str
+    why: str
     detections: Path | None = None  # the file they are read from, for detections from files
+
+    @property
+    def reason(self) -> str:
+        """One line on which it is and why."""
+        return f"detector: {self.name}, {self.why}"
 
     def labels(self, classes: Sequence[str] | None) -> list[int] | None:
         """The labels of class names.
@@ -76,19 +82,19 @@ def choose_detector(
         KeyError: an unknown name. FileNotFoundError: a file of detections that is not there.
     """
     if isinstance(spec, SequenceModel):
-        return Choice(spec, tuple(getattr(spec, "classes", ())), f"detector: {type(spec).__name__}, as given")
+        return Choice(spec, tuple(getattr(spec, "classes", ())), type(spec).__name__, "as given")
     if callable(spec):
-        return Choice(FunctionDetector(spec), (), "detector: the given function")
+        return Choice(FunctionDetector(spec), (), "a function", "as given")
     if spec == "given":
-        return Choice(GivenDetections(), (), "detector: none, the detections that come with the frames")
+        return Choice(GivenDetections(), (), "none", "the detections that come with the frames")
     path = Path(spec)
     if path.suffix in (".txt", ".json"):
         if not path.is_file():
             raise FileNotFoundError(f"no file of detections at {path}")
-        return Choice(GivenDetections(), (), f"detector: none, detections from {path}", detections=path)
-    name, reason = automatic() if spec == "auto" else (str(spec), "as asked")
+        return Choice(GivenDetections(), (), "none", f"detections from {path}", detections=path)
+    name, why = automatic() if spec == "auto" else (str(spec), "as asked")
     detector = load(name, checkpoint, device, precision, **overrides)
-    return Choice(detector, tuple(get_config(name).classes), f"detector: {name}, {reason}")
+    return Choice(detector, tuple(get_config(name).classes), name, why)
 
 
 def choose_two_stage(
@@ -96,7 +102,7 @@ def choose_two_stage(
 ) -> Choice:
     """The detector of trackers that regress boxes (Tracktor): COCO's Faster R-CNN if at hand, else a tiny one.
 
-    The tiny one ships with the package and knows synthetic objects only, which its reason says.
+    The tiny one ships with the package and knows synthetic objects only, which is said.
     """
     url = published_checkpoint(TWO_STAGE)
     if checkpoint is not None:
@@ -104,19 +110,19 @@ def choose_two_stage(
     problem = None if cached_path(url).is_file() else download_problem(url)
     if problem is None:
         choice = choose_detector(TWO_STAGE, checkpoint="published", device=device, precision=precision)
-        return replace(choice, reason=f"detector: {TWO_STAGE}, published weights")
+        return replace(choice, why="published weights")
     choice = choose_detector("tiny_det", device=device, precision=precision)
-    reason = (
-        f"detector: tiny_det, which knows synthetic objects only: {TWO_STAGE} is not cached and {problem}. "
+    why = (
+        f"which knows synthetic objects only: {TWO_STAGE} is not cached and {problem}. "
         f"Give --detector {TWO_STAGE} --checkpoint FILE, or another two-stage model"
     )
-    return replace(choice, reason=reason)
+    return replace(choice, why=why)
 
 
 def choose_reid(
     spec: str = "auto", *, checkpoint: str | Path | None = None, device: str | torch.device = "cpu"
-) -> tuple[ReID, str]:
-    """A re-identification network, and one line on which it is and why.
+) -> tuple[ReID, str, str]:
+    """A re-identification network, which it is and why.
 
     Args:
         spec: "auto", or the name of a config of re-identification: `resnet50_b32x8_MOT17` with a `checkpoint`,
@@ -142,7 +148,7 @@ def choose_reid(
     if of_classifier:
         load_backbone(model.backbone, checkpoint or f"torchvision://{name.rsplit('_', 1)[1]}")
         fuse_conv_norm(model)
-    return model, f"appearance: {name}, {why}"
+    return model, name, why
 
 
 def is_model(name: str) -> bool:

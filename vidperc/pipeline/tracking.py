@@ -131,18 +131,19 @@ def track(
         )
     if choice.detections is not None:
         video = with_detections(video, choice.detections)
-    appearance = None
+    appearance, appearance_name, chosen = None, "none", choice.reason
     if reid is not None or needs_reid(tracker):
-        appearance, why = choose_reid(reid or "auto", checkpoint=reid_checkpoint, device=device)
-        choice.reason += f"\n{why}"
+        appearance, appearance_name, why = choose_reid(reid or "auto", checkpoint=reid_checkpoint, device=device)
+        chosen += f"\nappearance: {appearance_name}, {why}"
     model = tracking_model(
         tracker, choice, appearance, choice.labels(classes), per_class, region, tracker_options or {}
     )
     model.precision = precision
-    result = TrackResult(out, choice.reason)
+    result = TrackResult(out, chosen)
     settings = {
         "video": video.name,
-        "detector": choice.reason,
+        "detector": f"{choice.name} {choice.detections or checkpoint or ''} {precision}",
+        "appearance": f"{appearance_name} {reid_checkpoint or ''}",
         "tracker": tracker if isinstance(tracker, str) else type(tracker).__name__,
         "classes": f"{classes} {per_class} {region}",
         "options": f"{detector_options or {}} {tracker_options or {}}",
