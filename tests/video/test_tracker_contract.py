@@ -18,7 +18,50 @@ from vidperc.video.sort import SORT, EagerSORT
 from vidperc.video.track_arrays import DetectionArrays
 from vidperc.video.track_region import Region, Shapes
 from vidperc.video.tracker_state import load_state, save_state
-from vidperc.video.tracking import GivenDetections, PerClass, TrackByDetection
+from vidperc.video.tracking import GivenDetections, PerClass, TrackByDetection, Tracker
+from vidperc.video.tracktor import TracktorTracker
+
+
+class FoundNetworks:
+    """Networks of a frame that answer with its detections: a box goes onto the one that it overlaps most."""
+
+    def __init__(self, found):
+        self.boxes = found.boxes.double().numpy()
+        self.scores = np.ones(len(found)) if found.scores is None else found.scores.double().numpy()
+        self.looks = found.embeddings.double().numpy()
+
+    def nearest(self, boxes):
+        overlap = iou_matrix(np.asarray(boxes), self.boxes)
+        return overlap.argmax(1), overlap.max(1)
+
+    def regress(self, boxes, labels):
+        if not len(self.boxes):
+            return boxes, np.full(len(boxes), 0.1)
+        nearest, overlap = self.nearest(boxes)
+        return self.boxes[nearest], np.where(overlap > 0.3, self.scores[nearest], 0.1)
+
+    def embed(self, boxes):
+        return self.looks[self.nearest(boxes)[0]] if len(boxes) and len(self.boxes) else self.looks[:0]
+
+
+class Tracktor(Tracker):
+    """Tracktor's tracks with a detector that moves boxes onto the frame's detections."""
+
+    def __init__(self, **options):
+        self.tracker = TracktorTracker(**options)
+
+    def update(self, detections, state, *, frame=None, dt=1.0):
+        return self.tracker.update(detections, state, FoundNetworks(detections), dt=dt)
+
+    def init_state(self):
+        return self.tracker.init_state()
+
+    def alive(self, state):
+        return self.tracker.alive(state)
+
+    def warp(self, state, warp):
+        self.tracker.warp(state, warp)
+
 
 TRACKERS = {
     "sort": SORT(),
@@ -33,6 +76,8 @@ TRACKERS = {
     "bot_sort_camera": BoTSORT(camera=SparseFlowMotion(downscale=1, corners=100)),
     "per_class": PerClass(OCSORT()),
     "sort_camera": Compensated(SORT(), SparseFlowMotion(downscale=1, corners=100)),
+    "tracktor": Tracktor(),
+    "tracktor_linear": Tracktor(linear_motion=True),
 }
 all_trackers = pytest.mark.parametrize("tracker", TRACKERS.values(), ids=TRACKERS.keys())
 WALKERS = 6
@@ -82,7 +127,8 @@ def run(tracker, frames, state=None, start=0):
 
 
 def same(a, b):
-    return all(torch.equal(value, getattr(b, name)) for name, value in a.set_fields())
+    """Bit for bit; a track that no detection matched has a NaN for its detection's box."""
+    return all(np.array_equal(value, getattr(b, name), equal_nan=True) for name, value in a.set_fields())
 
 
 @all_trackers
@@ -104,8 +150,11 @@ def test_reports_are_complete(tracker):
         tracks.validate()
         assert len(set(tracks.ids.tolist())) == len(tracks)
         assert (tracks.ids > 0).all()
-        assert torch.equal(found.boxes[tracks.detection_indices], tracks.detection_boxes)
-        assert torch.equal(found.scores[tracks.detection_indices], tracks.scores)
+        seen = tracks.detection_indices >= 0  # Tracktor follows objects without a detection too
+        assert seen.all() or isinstance(tracker, Tracktor)
+        assert torch.equal(found.boxes[tracks.detection_indices[seen]], tracks.detection_boxes[seen])
+        assert torch.isnan(tracks.detection_boxes[~seen]).all()
+        assert torch.equal(found.scores[tracks.detection_indices[seen]], tracks.scores[seen])
         assert tracks.labels.dtype == tracks.ids.dtype == tracks.states.dtype == torch.int64
         assert tracks.boxes.dtype == tracks.scores.dtype == torch.float32
         assert set(tracks.states.tolist()) <= {0, 1}
@@ -257,7 +306,8 @@ def test_boxes_of_no_area_are_ignored(tracker):
     out, _ = run(tracker, more)
     for a, b in zip(plain, out):
         assert torch.equal(a.boxes, b.boxes)
-        assert torch.equal(a.detection_indices + 1, b.detection_indices)
+        seen = a.detection_indices >= 0
+        assert torch.equal(torch.where(seen, a.detection_indices + 1, -1), b.detection_indices)
 
 
 @pytest.mark.parametrize("name", ["deep_sort", "eager_deep_sort", "bot_sort"])

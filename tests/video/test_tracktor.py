@@ -102,11 +102,13 @@ def test_lost_tracks_end():
 def test_the_camera_and_the_motion_move_boxes_first():
     """An object jumps 60 pixels: out of reach, unless the camera's motion or its own is known."""
     pan = np.array([[1.0, 0, 60], [0, 1, 0]])
-    for warp, expected in ((None, 2), (pan, 1)):
+    for turned, expected in ((False, 2), (True, 1)):
         tracker = TracktorTracker()
         state = tracker.init_state()
         tracker.update(found(at(100.0)), state, Networks(at(100.0)))
-        tracks = tracker.update(found(at(160.0)), state, Networks(at(160.0)), warp=warp)
+        if turned:
+            tracker.warp(state, pan)
+        tracks = tracker.update(found(at(160.0)), state, Networks(at(160.0)))
         assert tracks.ids.tolist() == [expected]
     tracker = TracktorTracker(linear_motion=True)
     state = tracker.init_state()
@@ -117,6 +119,41 @@ def test_the_camera_and_the_motion_move_boxes_first():
     missing = tracker.update(found([]), state, Networks([]))
     assert len(missing) == 0
     assert tracker.alive(state).boxes[0, 0] == pytest.approx(135.0, abs=1e-3)
+
+
+def test_the_course_grows_with_the_picture():
+    """An object runs by 15 pixels a frame; the camera zooms in, and it runs by 30."""
+    tracker = TracktorTracker(linear_motion=True)
+    state = tracker.init_state()
+    for k in range(4):
+        tracker.update(found(at(15.0 * k)) if k == 0 else found([]), state, Networks(at(15.0 * k)))
+    tracker.update(found([]), state, Networks([]))
+    lost = tracker.alive(state).boxes
+    tracker.warp(state, np.array([[2.0, 0, 0], [0, 2, 0]]))
+    tracker.update(found([]), state, Networks([]))
+    expected = 2 * lost + torch.tensor([30.0, 0, 30, 0])
+    torch.testing.assert_close(tracker.alive(state).boxes, expected, atol=1e-3, rtol=0)
+
+
+def test_appearances_of_another_size():
+    tracker = TracktorTracker()
+    state = tracker.init_state()
+    tracker.update(found(at(100.0)), state, Networks(at(100.0), looks=[[0, 0]]))
+    other = Networks(at(100.0, 300.0))
+    other.embed = lambda boxes: np.zeros((len(boxes), 3))
+    with pytest.raises(ValueError, match=r"update 1: embeddings \(1, 3\), expected \(M, 2\)"):
+        tracker.update(found(at(100.0, 300.0)), state, other)
+
+
+@pytest.mark.parametrize("unknown", ["track", "detection"])
+def test_an_unknown_appearance_revives_nothing(unknown):
+    look, later = (np.nan, 0.0) if unknown == "track" else (0.0, np.nan)
+    tracker = TracktorTracker()
+    state = tracker.init_state()
+    tracker.update(found(at(100.0)), state, Networks(at(100.0), looks=[[look, 0]]))
+    tracker.update(found([]), state, Networks([], looks=[]))
+    tracks = tracker.update(found(at(100.0)), state, Networks(at(100.0), looks=[[later, 0]]))
+    assert tracks.ids.tolist() == [2]
 
 
 @pytest.fixture(scope="module")

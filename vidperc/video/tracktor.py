@@ -102,7 +102,6 @@ class TracktorTracker:
         state: TracktorTrackerState,
         networks: FrameNetworks,
         *,
-        warp: Floats | None = None,
         dt: float = 1.0,
     ) -> Instances:
         """Take in the next frame.
@@ -111,18 +110,23 @@ class TracktorTracker:
             detections: of the frame.
             state: changed in place.
             networks: answer about this frame.
-            warp: the camera's motion since the last frame, (2, 3) affine.
             dt: time since the last update in frame intervals.
+
+        Raises:
+            ValueError: as `Tracker.update`; appearances that are not of the size of those before.
         """
         found = DetectionArrays.read(detections, state.updates)
         found = found.take((found.scores > self.score_threshold).nonzero()[0])
         tracks = state.tracks
-        self._move(tracks, warp, state.dt, check_dt(dt))
+        self._move(tracks, state.dt, check_dt(dt))
         active = self._regress(tracks, networks, dt)
         overlap = iou_matrix(tracks.boxes.take(active, 0), found.boxes)
         found = found.take((overlap.max(0, initial=0.0) < self.new_threshold).nonzero()[0])
-        rows, columns, looks = self._revive(tracks, active, found, state.galleries, networks)
-        self._write_appearances(tracks, active, rows, columns, looks, state.galleries, networks)
+        looks = self._look(found.boxes, state, networks)
+        rows, columns = self._revive(tracks, active, found, looks, state.galleries)
+        if len(active):
+            self._remember(tracks.slots.take(active), self._look(tracks.boxes.take(active, 0), state, networks), state)
+        self._remember(tracks.slots.take(rows), None if looks is None else looks.take(columns, 0), state)
         fresh = self._start(state, found, columns, looks)
         out = _report(tracks, active, rows, columns, found, fresh)
         kept = tracks.silent <= self.max_age
@@ -137,11 +141,14 @@ class TracktorTracker:
         tracks = state.tracks
         return describe(tracks.ids, tracks.labels, tracks.boxes, np.ones(len(tracks), bool), tracks.silent > 0.0)
 
-    def _move(self, tracks: TracktorTracks, warp: Floats | None, last_dt: float, dt: float) -> None:
-        """Boxes to where camera and objects have moved since the last frame."""
-        if warp is not None:
-            tracks.boxes = warp_boxes(tracks.boxes, warp)
-            tracks.before = warp_boxes(tracks.before, warp)
+    def warp(self, state: TracktorTrackerState, warp: Floats) -> None:
+        """Move all tracks along with the camera, as `Tracker.warp`."""
+        tracks = state.tracks
+        tracks.boxes, tracks.before = warp_boxes(tracks.boxes, warp), warp_boxes(tracks.before, warp)
+        tracks.velocity = tracks.velocity @ warp[:, :2].T
+
+    def _move(self, tracks: TracktorTracks, last_dt: float, dt: float) -> None:
+        """Boxes to where objects have moved since the last frame."""
         active = (tracks.silent == 0.0)[:, None]
         if self.linear_motion:
             shift = _centres(tracks.boxes) - _centres(tracks.before)
@@ -176,45 +183,31 @@ class TracktorTracker:
         tracks.scores[rows] = scores
         tracks.silent[rows] = 0.0
 
+    @staticmethod
+    def _look(boxes: Floats, state: TracktorTrackerState, networks: FrameNetworks) -> Floats | None:
+        """The appearances (N, D) of boxes, None where there is no network for them."""
+        looks = networks.embed(boxes)
+        return None if looks is None else state.galleries.check(np.asarray(looks, np.float64), state.updates)
+
     def _revive(
-        self,
-        tracks: TracktorTracks,
-        active: Ints,
-        found: DetectionArrays,
-        galleries: Galleries,
-        networks: FrameNetworks,
-    ) -> tuple[Ints, Ints, Floats | None]:
-        """Lost tracks that detections look like and overlap: rows and columns; the detections' appearances."""
-        looks = networks.embed(found.boxes)
+        self, tracks: TracktorTracks, active: Ints, found: DetectionArrays, looks: Floats | None, galleries: Galleries
+    ) -> tuple[Ints, Ints]:
+        """Lost tracks that detections look like and overlap: rows and columns."""
         lost = np.setdiff1d(np.arange(len(tracks)), active, assume_unique=True)
         if looks is None or not len(lost) or not len(found):
-            return active[:0], active[:0], looks
-        looks = np.asarray(looks, np.float64)
+            return active[:0], active[:0]
         distance = euclidean(galleries.means(tracks.slots.take(lost)), looks)
         near = iou_matrix(tracks.boxes.take(lost, 0), found.boxes) >= self.revival_overlap
         r, c = assign_most(distance, near & np.isfinite(distance))
         accepted = distance[r, c] <= self.max_distance
         rows, columns = lost[r[accepted]], c[accepted]
         self._activate(tracks, rows, found.boxes.take(columns, 0), found.scores.take(columns))
-        return rows, columns, looks
+        return rows, columns
 
     @staticmethod
-    def _write_appearances(
-        tracks: TracktorTracks,
-        active: Ints,
-        rows: Ints,
-        columns: Ints,
-        looks: Floats | None,
-        galleries: Galleries,
-        networks: FrameNetworks,
-    ) -> None:
-        if looks is None:
-            return
-        if len(active):
-            embeddings = networks.embed(tracks.boxes.take(active, 0))
-            galleries.write(tracks.slots.take(active), np.asarray(embeddings, np.float64))
-        if len(rows):
-            galleries.write(tracks.slots.take(rows), looks.take(columns, 0))
+    def _remember(slots: Ints, looks: Floats | None, state: TracktorTrackerState) -> None:
+        if looks is not None and len(slots):
+            state.galleries.write(slots, looks)
 
     @staticmethod
     def _start(
@@ -222,8 +215,7 @@ class TracktorTracker:
     ) -> TracktorTracks:
         rest = np.setdiff1d(np.arange(len(found)), columns, assume_unique=True)
         slots = state.galleries.take_slots(len(rest))
-        if looks is not None and len(rest):
-            state.galleries.write(slots, np.asarray(looks, np.float64).take(rest, 0))
+        TracktorTracker._remember(slots, None if looks is None else looks.take(rest, 0), state)
         fresh = _start(found.take(rest), state.next_id, slots)
         state.next_id += len(rest)
         return fresh

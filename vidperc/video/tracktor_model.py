@@ -69,19 +69,15 @@ class Tracktor(SequenceModel):
         images = self.detector.preprocessor([frame.image for frame in frames], self.device)
         features = self.detector.extract_features(images)
         found = self.find(features, images, frames)
-        chosen = [rows_of_labels(detections, self.labels) for detections in found]
-        return [
-            restore_indices(
-                self.tracker.update(
-                    detections if rows is None else detections[rows],
-                    state.tracks,
-                    DetectorNetworks(self.detector, features, images, i, frame, self.reid),
-                    warp=None if self.camera is None else self.camera.estimate(frame, state.camera, None),
-                ),
-                rows,
-            )
-            for i, (frame, detections, rows, state) in enumerate(zip(frames, found, chosen, states, strict=True))
-        ]
+        out = []
+        for i, (frame, detections, state) in enumerate(zip(frames, found, states, strict=True)):
+            if self.camera is not None:
+                self.tracker.warp(state.tracks, self.camera.estimate(frame, state.camera))
+            rows = rows_of_labels(detections, self.labels)
+            networks = DetectorNetworks(self.detector, features, images, i, frame, self.reid)
+            tracks = self.tracker.update(detections if rows is None else detections[rows], state.tracks, networks)
+            out.append(restore_indices(tracks, rows))
+        return out
 
     def find(self, features: list[Tensor], images: ImageList, frames: Sequence[Frame]) -> list[Instances]:
         """The detections of the frames, from which tracks start."""
