@@ -9,7 +9,7 @@ import fiddle as fdl
 from vidperc.checkpoint.initial import InitialWeights
 from vidperc.checkpoint.keys import KeyRules
 from vidperc.data.datasets import ClipDataset
-from vidperc.data.frame_samplers import FrameSampler, KeyAndReferences
+from vidperc.data.frame_samplers import FrameSampler, KeyAndReferences, Pair
 from vidperc.data.readers.pascal import imagenet_vid_mix, read_imagenet_det, read_imagenet_vid
 from vidperc.data.transforms import Flip, Resize
 from vidperc.engine.experiment import Experiment, TestData, TrainData
@@ -90,8 +90,8 @@ def schedule_7e() -> fdl.Config:
 
 
 def one_near() -> fdl.Config:
-    """The key frame and one at most 9 frames off (DFF)."""
-    return fdl.Config(KeyAndReferences, count=1, reach=9, sides="any")
+    """The key frame and one at most 9 frames off, which may be itself (DFF)."""
+    return fdl.Config(Pair, reach=9)
 
 
 def one_on_each_side() -> fdl.Config:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import pickle
 
 import pytest
 import torch
 from torch import nn
 
 from vidperc.layers.inference import InferenceConv, InferenceLinear, for_inference
+from vidperc.layers.packed_conv import linear
 
 
 @pytest.fixture
@@ -19,7 +21,7 @@ def layers():
     return plain, for_inference(copy.deepcopy(plain))
 
 
-IMAGE = torch.randn(1, 128, 24, 40, generator=torch.Generator().manual_seed(1))
+IMAGE = torch.randn(1, 128, 56, 40, generator=torch.Generator().manual_seed(1))
 
 
 def assert_near(found, expected):
@@ -33,6 +35,7 @@ def test_outputs_and_names_are_those_of_the_plain_layers(layers):
     assert fast.state_dict().keys() == plain.state_dict().keys()
     assert fast[0].wide and not fast[1].wide
     with torch.inference_mode():
+        assert not torch.equal(fast[0](IMAGE), plain[0](IMAGE))  # is Winograd's
         assert_near(fast[0](IMAGE), plain[0](IMAGE))
         assert_near(fast(IMAGE), plain(IMAGE))
 
@@ -63,6 +66,32 @@ def test_they_follow_their_weights(layers):
     fast.load_state_dict(other.state_dict())
     with torch.inference_mode():
         assert_near(fast[0](IMAGE), other[0](IMAGE))
+
+
+def test_copies_of_used_layers_follow_their_own_weights(layers):
+    plain, fast = layers
+    with torch.inference_mode():
+        fast(IMAGE)
+    for copied in (copy.deepcopy(fast), pickle.loads(pickle.dumps(fast))):
+        with torch.no_grad():
+            copied[0].weight.zero_()
+        with torch.inference_mode():
+            assert torch.equal(copied[0](IMAGE)[0, :, 0, 0], plain[0].bias)
+            assert_near(fast[0](IMAGE), plain[0](IMAGE))
+
+
+@pytest.mark.parametrize("shape", [(2, 150, 96), (300, 96), (0, 96), (1, 96)])
+def test_linear_layers(shape):
+    plain = nn.Linear(96, 400).eval()
+    fast = for_inference(nn.Sequential(copy.deepcopy(plain)))[0]
+    x = torch.randn(*shape[:-1], 2 * shape[-1])[..., ::2]  # not contiguous
+    expected = x.double() @ plain.weight.double().T + plain.bias.double()
+    with torch.inference_mode():
+        assert torch.allclose(fast(x).double(), expected, atol=1e-5)
+        assert torch.allclose(linear(x, plain.weight).double(), expected - plain.bias.double(), atol=1e-5)
+    plain(x).square().sum().backward()
+    fast(x).square().sum().backward()
+    assert torch.equal(plain.weight.grad, fast.weight.grad)
 
 
 def test_gradients_are_the_plain_layers(layers):

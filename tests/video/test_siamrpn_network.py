@@ -33,7 +33,7 @@ def test_winograd_equals_the_direct_convolution(size, padding, dilation, monkeyp
     assert torch.allclose(rectified(x), out.relu(), atol=1e-5)
 
 
-def test_large_matrices_are_packed():
+def test_matrices_are_packed():
     weight = torch.randn(512, 512, 3, 3)
     x = torch.randn(1, 512, 8, 8)
     conv = WinogradConv(weight, None, 1, 1)

@@ -37,7 +37,7 @@ class KeyAndReferences(FrameSampler):
     Args:
         count: number of references; with "both" half of them on either side, the odd one before.
         reach: how far a reference may be off the key frame.
-        sides: "before" (DFF), "after", "both" (FGFA, SELSA: as many before as after), or "any".
+        sides: "before", "after", "both" (FGFA, SELSA: as many before as after), or "any".
     """
 
     count: int = 2
@@ -69,7 +69,7 @@ class SpreadReferences(FrameSampler):
 
 @dataclass(frozen=True)
 class Pair(FrameSampler):
-    """The key frame and another one at most `reach` frames off: association and single-object tracking."""
+    """The key frame and one at most `reach` frames off, itself included: association, single-object tracking, DFF."""
 
     reach: int = 100
 

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .winograd import BatchedProducts, transform_weight, winograd_conv
+from .packed_conv import linear
+from .winograd import products_with, winograd_conv
 
 WINOGRAD_CHANNELS = 128  # with fewer, transforming the pixels costs more than the multiplications that it saves
-WINOGRAD_PIXELS = 512  # of the map; the same for very small ones
+WINOGRAD_PRODUCTS = 3e8  # multiplications of the direct convolution; with fewer, the many calls cost more
+
+T = TypeVar("T")
 
 
-class _Cached:
-    """A tensor derived from a weight; made again when the weight or what else it depends on has changed."""
+class _Cached(Generic[T]):
+    """What is derived from a weight; made again when the weight or what else it depends on has changed."""
 
-    def __init__(self, derive: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, derive: Callable[[Tensor], T]) -> None:
         self.derive = derive
-        self.value = torch.empty(0)
+        self.value: T | None = None
         self.state: tuple[object, ...] = ()
 
-    def __call__(self, weight: Tensor, *depends: object) -> Tensor:
+    def __call__(self, weight: Tensor, *depends: object) -> T:
         state = (0 if weight.is_inference() else weight._version, weight.device, *depends)
-        if state != self.state:
+        if self.value is None or state != self.state:
             self.value, self.state = self.derive(weight.detach()), state
         return self.value
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Copies and pickles begin anew: layouts are of this process."""
+        return type(self), (self.derive,)
 
 
 class InferenceConv(nn.Conv2d):
@@ -48,22 +56,26 @@ class InferenceConv(nn.Conv2d):
             and (conv.kernel_size, conv.stride, conv.groups) == ((3, 3), (1, 1), 1)
             and (conv.padding_mode, len(set(conv.padding)), len(set(conv.dilation))) == ("zeros", 1, 1)
         )
-        self._transformed, self._cast = _Cached(transform_weight), _Cached(cast_to_autocast)
+        self._transformed, self._cast = _Cached(products_with), _Cached(cast_to_autocast)
 
     def forward(self, x: Tensor) -> Tensor:
         if runs_as_it_is(x):
             return super().forward(x)
         if torch.is_autocast_enabled("cpu"):
             return self._conv_forward(x, self._cast(self.weight, torch.get_autocast_dtype("cpu")), self.bias)
-        large = self.wide and x.ndim == 4 and x.shape[0] * x.shape[2] * x.shape[3] >= WINOGRAD_PIXELS
-        if large and x.dtype == self.weight.dtype == torch.float32:
-            products = BatchedProducts(self._transformed(self.weight))
+        pixels = x.shape[0] * x.shape[2] * x.shape[3] if x.ndim == 4 else 0
+        large = pixels * self.weight.numel() >= WINOGRAD_PRODUCTS
+        if self.wide and large and x.dtype == self.weight.dtype == torch.float32:
+            products = self._transformed(self.weight)
             return winograd_conv(x, products, self.bias, int(self.padding[0]), self.dilation[0])
         return super().forward(x)
 
 
 class InferenceLinear(nn.Linear):
-    """A linear layer with the parameters of another one; under autocast on the CPU its weight is cast once."""
+    """A linear layer with the parameters of another one.
+
+    Without gradients on the CPU it is oneDNN's in float32, and under autocast its weight is cast once.
+    """
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__(linear.in_features, linear.out_features, linear.bias is not None, device="meta")
@@ -72,9 +84,11 @@ class InferenceLinear(nn.Linear):
         self._cast = _Cached(cast_to_autocast)
 
     def forward(self, x: Tensor) -> Tensor:
-        if runs_as_it_is(x) or not torch.is_autocast_enabled("cpu"):
+        if runs_as_it_is(x):
             return super().forward(x)
-        return F.linear(x, self._cast(self.weight, torch.get_autocast_dtype("cpu")), self.bias)
+        if torch.is_autocast_enabled("cpu"):
+            return F.linear(x, self._cast(self.weight, torch.get_autocast_dtype("cpu")), self.bias)
+        return linear(x, self.weight, self.bias)
 
 
 LAYERS: dict[type[nn.Module], Callable[..., nn.Module]] = {nn.Conv2d: InferenceConv, nn.Linear: InferenceLinear}

@@ -17,13 +17,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .packed_conv import PackedProducts, can_pack
+from .packed_conv import PackedProducts, can_pack, linear
 
 TILE, PATCH = 4, 6  # side of an output tile, and of the input that it depends on
 POINTS = (0, 2 / 3, -2 / 3, 3 / 2, -3 / 2)  # and infinity
-STRIP = 3_000_000  # numbers in an intermediate result, 12 MB: more leave a cache of 32 MB, fewer waste time on calls
+STRIP = 2_000_000  # numbers in an intermediate result, 8 MB: more leave a cache of 32 MB, fewer waste time on calls
 LEAST_TILES = 64  # in a strip, or reading the weights takes longer than multiplying by them
-PACKED_PRODUCTS = 2**18  # elements of a float32 matrix from which on packing it pays
 
 
 class Products(Protocol):
@@ -72,6 +71,12 @@ def transform_weight(weight: Tensor) -> Tensor:
     return (KERNEL.to(weight) @ flat).view(PATCH * PATCH, in_channels, out_channels)
 
 
+def products_with(weight: Tensor) -> Products:
+    """Multiplication by a convolution's transformed weight (O, I, 3, 3), as this build of torch does it best."""
+    matrices = transform_weight(weight)
+    return PackedProducts(matrices) if can_pack(weight.device) else BatchedProducts(matrices)
+
+
 def winograd_conv(x: Tensor, products: Products, bias: Tensor | None, padding: int, dilation: int) -> Tensor:
     """The 3x3 convolution of x (B, I, H, W), of stride 1, without gradients.
 
@@ -92,13 +97,13 @@ def winograd_conv(x: Tensor, products: Products, bias: Tensor | None, padding: i
     right = (columns * TILE + PATCH - TILE) * dilation - width - padding
     source = x.permute(0, 2, 3, 1)  # (B, H, W, I), a view of channels_last maps
     out = x.new_empty(batch, out_height, out_width, products.out_channels)
-    buffers = x.new_empty(2, PATCH**2 * step * wide * max(channels, products.out_channels))
+    buffer = x.new_empty(PATCH**2 * step * wide * max(channels, products.out_channels))
     for start in range(0, rows * side, step * side):
         end = min(start + step * side, rows * side)
         top, bottom = start - padding, end - padding + (PATCH - TILE) * dilation
         strip = source[:, max(top, 0) : min(bottom, height)]
         strip = F.pad(strip, (0, 0, padding, right, max(-top, 0), max(bottom - height, 0)))
-        tiles = _convolve_strip(strip, products, dilation, buffers)  # (B, r, 4, d, columns, 4, d, O)
+        tiles = _convolve_strip(strip, products, dilation, buffer)  # (B, r, 4, d, columns, 4, d, O)
         target = out[:, start : min(end, out_height)]
         if out_width == columns * side and end <= out_height:
             target = target.view(tiles.shape)
@@ -108,19 +113,17 @@ def winograd_conv(x: Tensor, products: Products, bias: Tensor | None, padding: i
     return out.permute(0, 3, 1, 2)
 
 
-def _convolve_strip(strip: Tensor, products: Products, dilation: int, buffers: Tensor) -> Tensor:
-    """Output tiles (B, rows, 4, d, columns, 4, d, O) of padded pixels (B, H, W, I), in one of the two buffers."""
+def _convolve_strip(strip: Tensor, products: Products, dilation: int, buffer: Tensor) -> Tensor:
+    """Output tiles (B, rows, 4, d, columns, 4, d, O) of padded pixels (B, H, W, I)."""
     phases = strip.unflatten(2, (-1, dilation)).unflatten(1, (-1, dilation))  # (B, h, d, w, d, I)
     patches = phases.unfold(1, PATCH, TILE).unfold(3, PATCH, TILE)  # (B, rows, d, columns, d, I, 6, 6)
     batch, rows, _, columns, _, channels = patches.shape[:6]
     count, outputs = batch * rows * columns * dilation**2, products.out_channels
-    patches = _shaped(buffers[0], *patches.shape[6:], *patches.shape[:6]).copy_(patches.permute(6, 7, 0, 1, 2, 3, 4, 5))
-    points = _shaped(buffers[1], PATCH**2, count * channels)
-    torch.mm(INPUT.to(strip), patches.view(PATCH**2, -1), out=points)
-    multiplied = _shaped(buffers[0], PATCH**2, count, outputs)
+    patches = _shaped(buffer, *patches.shape[6:], *patches.shape[:6]).copy_(patches.permute(6, 7, 0, 1, 2, 3, 4, 5))
+    points = linear(INPUT.to(strip), patches.view(PATCH**2, -1).t())  # (36, tiles I)
+    multiplied = _shaped(buffer, PATCH**2, count, outputs)
     products(points.view(PATCH**2, count, channels), multiplied)
-    tiles = _shaped(buffers[1], TILE**2, count * outputs)
-    torch.mm(OUTPUT.to(strip), multiplied.flatten(1), out=tiles)
+    tiles = linear(OUTPUT.to(strip), multiplied.flatten(1).t())  # (16, tiles O)
     tiles = tiles.view(TILE, TILE, batch, rows, dilation, columns, dilation, outputs)
     return tiles.permute(2, 3, 0, 4, 5, 1, 6, 7)
 
@@ -140,9 +143,7 @@ class WinogradConv:
 
     def __init__(self, weight: Tensor, bias: Tensor | None, padding: int, dilation: int, *, relu: bool = False) -> None:
         self.bias, self.padding, self.dilation, self.relu = bias, padding, dilation, relu
-        matrices = transform_weight(weight)
-        packed = matrices[0].numel() >= PACKED_PRODUCTS and can_pack(weight.device)
-        self.products: Products = PackedProducts(matrices) if packed else BatchedProducts(matrices)
+        self.products = products_with(weight)
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, O, H', W') of x (B, I, H, W), in channels_last memory."""

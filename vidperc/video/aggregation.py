@@ -9,7 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..layers.packed_conv import linear
 from ..ops.warp import Taps, bilinear_taps, table_of, take, warp
+
+EPSILON = 1e-12  # the least length of an embedding
 
 
 class Aggregator(nn.Module):
@@ -48,13 +51,13 @@ class Aggregator(nn.Module):
         """Unit vectors (B, D, H, W) of features."""
         for number, conv in enumerate(self.convs):
             features = conv(F.relu(features) if number else features)
-        return F.normalize(features.float(), dim=1, eps=1e-12)
+        return F.normalize(features.float(), dim=1, eps=EPSILON)
 
     def products(self, features: Tensor) -> Tensor:
         """What each tap of the first convolution makes of features (1, D, H, W): (taps, H W, D)."""
         conv: Any = self.convs[0]
         weight = conv.weight.permute(2, 3, 0, 1).flatten(0, 1)  # (taps, O, I)
-        every = F.linear(table_of(features[0]), weight.flatten(0, 1))  # (H W, taps O)
+        every = linear(table_of(features[0]), weight.flatten(0, 1))  # (H W, taps O)
         return every.unflatten(1, weight.shape[:2]).transpose(0, 1).contiguous()
 
     def aggregate(
@@ -75,11 +78,11 @@ class Aggregator(nn.Module):
         taps = bilinear_taps(flows)
         own = self.embed(key)[0].permute(1, 2, 0).flatten(0, 1)  # (H W, D)
         neighbours, inside = self._neighbours(size, key.device)
-        likeness = [(own * own).sum(-1)]
+        likeness = [torch.linalg.vecdot(own, own)]
         for product, cells, weights in zip(products, *taps):
-            likeness.append(
-                (self._moved_embedding(product, Taps(cells, weights), neighbours, inside, size) * own).sum(-1)
-            )
+            moved = self._moved_embedding(product, Taps(cells, weights), neighbours, inside, size)
+            length = torch.linalg.vector_norm(moved, dim=1).clamp(min=EPSILON)
+            likeness.append(torch.linalg.vecdot(moved, own) / length)
         shares = torch.softmax(torch.stack(likeness) + counts.log()[:, None], dim=0)  # (R, H W)
         out = table_of(key[0]).float() * shares[0, :, None]
         for one, cells, weights, share in zip(features, *taps, shares[1:]):
@@ -99,7 +102,7 @@ class Aggregator(nn.Module):
     def _moved_embedding(
         self, product: Tensor, taps: Taps, neighbours: Tensor, inside: Tensor, size: Sequence[int]
     ) -> Tensor:
-        """The embedding (H W, D) of one moved reference, of unit length."""
+        """The embedding (H W, D) of one moved reference, of any length."""
         first = torch.arange(len(product), device=product.device)[:, None] * product.shape[1]
         rows = (taps.cells[neighbours] + first).flatten(1)  # (H W, taps 4)
         weights = (taps.weights[neighbours] * inside[:, :, None]).flatten(1)
@@ -109,4 +112,4 @@ class Aggregator(nn.Module):
         for conv in list(self.convs)[1:]:
             hidden = F.relu(embedding).unflatten(0, tuple(size)).permute(2, 0, 1)[None]
             embedding = table_of(conv(hidden)[0])
-        return F.normalize(embedding.float(), dim=1, eps=1e-12)
+        return embedding.float()

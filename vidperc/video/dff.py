@@ -94,7 +94,7 @@ class DFF(SequenceModel):
         keys = torch.cat([state.half for state in states])  # type: ignore[misc]
         stored = [torch.cat(level) for level in zip(*(state.features or [] for state in states), strict=True)]
         first, second = self.flow.halves(pictures, first=True), keys
-        return [warp(level, self.flow.between(first, second, level.shape[-2:])) for level in stored]
+        return [warp(level, self.flow.between(first, [second], level.shape[-2:])) for level in stored]
 
     def forward(self, clips: list[Clip]) -> dict[str, Tensor]:
         """Losses on each clip's key frame with the features of its one other frame, moved (section 3.3).
@@ -111,5 +111,5 @@ class DFF(SequenceModel):
         stored = self.detector.extract_features(images.take(references))
         first = self.flow.halves(pictures[rows], first=True)
         second = self.flow.halves(pictures[references], first=False)
-        features = [warp(level, self.flow.between(first, second, level.shape[-2:])) for level in stored]
+        features = [warp(level, self.flow.between(first, [second], level.shape[-2:])) for level in stored]
         return self.detector.loss(features, images.take(rows), targets)

@@ -130,10 +130,11 @@ class FGFA(SequenceModel):
         return [state.window[place] for place in unique.tolist()], F.pad(counts.float(), (1, 0), value=1.0)
 
     def _flows(self, key: WindowFrame, references: list[WindowFrame]) -> Iterator[Tensor]:
-        """The flows from the key to each reference, a chunk at a time."""
+        """The flows from the key to each reference, a chunk at a time; one by one where maps are to stay in a cache."""
         first = self.flow.halves(key.picture, first=True)
         for start in range(0, len(references), self.chunk):
-            second = torch.cat([reference.half for reference in references[start : start + self.chunk]])
+            halves = [reference.half for reference in references[start : start + self.chunk]]
+            second = halves if first.device.type == "cpu" else [torch.cat(halves)]
             yield self.flow.between(first, second, key.features.shape[-2:])
 
     def forward(self, clips: list[Clip]) -> dict[str, Tensor]:
@@ -153,7 +154,7 @@ class FGFA(SequenceModel):
             start += len(clip)
             first = self.flow.halves(pictures[row : row + 1], first=True)
             second = self.flow.halves(pictures[others], first=False)
-            moved = warp(features[others], self.flow.between(first, second, features.shape[-2:]))
+            moved = warp(features[others], self.flow.between(first, [second], features.shape[-2:]))
             counts = torch.ones(len(others), device=moved.device)
             aggregated.append(self.aggregator(features[row : row + 1], moved, counts))
         return self.detector.loss([torch.cat(aggregated)], images.take(rows), targets)

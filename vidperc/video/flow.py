@@ -5,6 +5,7 @@ As the published video detectors use it: on pictures of half size, coarse to fin
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,7 +27,6 @@ CONVS = {  # name -> (in, out, kernel, stride) of each convolution, in units of 
 SCALE = 5.0  # of the published weights' output: pixels of the prepared picture / 20, at a quarter of its size
 REFINE = {5: (16, 8), 4: (16, 4), 3: (12, 2), 2: (6, 1)}  # level -> in, out of its deconvolution, in the same unit
 SLOPE = 0.1  # of the leaky ReLUs
-TOGETHER = 2  # pairs, on the finest levels
 FLOW = 2  # channels of a flow, which joins the features from level 4 on
 
 
@@ -77,31 +77,33 @@ class FlowNetS(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """The network's output (B, 2, h, w) for prepared pictures (B, 3, H, W), at a quarter of their size."""
-        return self.pyramid(self.halves(first, first=True), self.halves(second, first=False))[-1]
+        return self.pyramid(self.halves(first, first=True), [self.halves(second, first=False)])[-1]
 
-    def pyramid(self, first: Tensor, second: Tensor) -> list[Tensor]:
+    def pyramid(self, first: Tensor, second: Sequence[Tensor]) -> list[Tensor]:
         """The output and the coarser ones on the way to it, coarsest first: at 1/64, 1/32, ... 1/4 of the size.
 
-        The finest levels, whose maps are large, go through a few pairs at a time, the others all at once.
+        The finest levels, whose maps are large, go part by part, the others all at once.
 
         Args:
-            first, second: the pictures' halves (B, D, H / 2, W / 2); one first picture may stand for all pairs.
+            first: the first pictures' halves (B, D, H / 2, W / 2); one may stand for all pairs.
+            second: the second pictures' halves, B in all, in parts.
         """
-        seconds = second.split(TOGETHER)
-        firsts = [first] * len(seconds) if len(first) == 1 else first.split(TOGETHER)
+        sizes = [len(part) for part in second]
+        firsts = [first] * len(sizes) if len(first) == 1 else first.split(sizes)
         fine = [
             self._convolve("conv2", F.leaky_relu(a + b, SLOPE, inplace=True))
-            for a, b in zip(firsts, seconds, strict=True)
+            for a, b in zip(firsts, second, strict=True)
         ]
         levels = {3: torch.cat([self._convolve("conv3", x) for x in fine])}
         for level in (4, 5, 6):
             levels[level] = self._convolve(f"conv{level}", levels[level - 1])
         x, flows = levels[6], []
         for level in (5, 4, 3):
-            x, flow = self._refine(level, x, levels[level])
+            finer, flow = self._refine(level, x, levels[level])
+            x = torch.cat(finer, dim=1)
             flows.append(flow)
         before, last = [], []
-        for part, skip in zip(x.split(TOGETHER), fine, strict=True):
+        for part, skip in zip(x.split(sizes), fine, strict=True):
             finest, flow = self._refine(2, part, skip)
             before.append(flow)
             last.append(thin_conv(self.predict_flow, finest))
@@ -112,16 +114,16 @@ class FlowNetS(nn.Module):
             x = activated(conv, x)
         return x
 
-    def _refine(self, level: int, x: Tensor, skip: Tensor) -> tuple[Tensor, Tensor]:
-        """From the coarser level's features to this one's, and the flow so far."""
-        flow = thin_conv(getattr(self, f"predict_flow{level + 1}"), x)
+    def _refine(self, level: int, x: Tensor, skip: Tensor) -> tuple[list[Tensor], Tensor]:
+        """From the coarser level's features to this one's, in three parts, and the flow so far."""
+        flow = thin_conv(getattr(self, f"predict_flow{level + 1}"), [x])
         finer = getattr(self, f"upsample_flow{level}")(flow)
         up = activated(getattr(self, f"deconv{level}"), x)
         height, width = skip.shape[-2:]
-        return torch.cat((skip, up[..., :height, :width], finer[..., :height, :width]), dim=1), flow
+        return [skip, up[..., :height, :width], finer[..., :height, :width]], flow
 
-    def between(self, first: Tensor, second: Tensor, size: Sequence[int]) -> Tensor:
-        """Flow from `first` to `second`, pictures' halves, in cells of a feature map of `size`: (B, 2, *size).
+    def between(self, first: Tensor, second: Sequence[Tensor], size: Sequence[int]) -> Tensor:
+        """Flow in cells of a feature map of `size`, (B, 2, *size), from pictures' halves as in `pyramid`.
 
         Equal to the flow at the picture's size (by bilinear interpolation), read at the centres of the cells.
         """
@@ -137,16 +139,17 @@ def activated(conv: nn.Module, x: Tensor) -> Tensor:
     return F.leaky_relu(conv(x), SLOPE, inplace=True)
 
 
-def thin_conv(conv: nn.Conv2d, x: Tensor) -> Tensor:
+def thin_conv(conv: nn.Conv2d, parts: Sequence[Tensor]) -> Tensor:
     """A 3x3 convolution to a few channels: first the products of all taps, then the sum of their shifted maps.
 
-    Reads x, which has many channels, once instead of nine times.
+    Reads its input, which has many channels, once instead of nine times, and in parts of the channels as they are.
     """
-    weight = conv.weight
-    out_channels, in_channels, *size = weight.shape
+    out_channels, _, *size = conv.weight.shape
     taps = size[0] * size[1]
-    products = F.conv2d(x, weight.permute(2, 3, 0, 1).reshape(-1, in_channels, 1, 1))
-    sums = torch.eye(out_channels, device=x.device).repeat(1, taps)  # (O, taps O)
-    shifts = torch.eye(taps, device=x.device).repeat_interleave(out_channels, 0).view(-1, *size)  # (taps O, 3, 3)
-    kernel = (sums[:, :, None, None] * shifts).to(weight.dtype)
+    weights = conv.weight.permute(2, 3, 0, 1).flatten(0, 2)[:, :, None, None]  # (taps O, I, 1, 1)
+    pairs = zip(parts, weights.split([x.shape[1] for x in parts], dim=1), strict=True)
+    products = functools.reduce(torch.add, [F.conv2d(x, weight) for x, weight in pairs])
+    sums = torch.eye(out_channels, device=products.device).repeat(1, taps)  # (O, taps O)
+    shifts = torch.eye(taps, device=products.device).repeat_interleave(out_channels, 0).view(-1, *size)
+    kernel = (sums[:, :, None, None] * shifts).to(weights.dtype)
     return F.conv2d(products, kernel, padding=size[0] // 2)

@@ -48,7 +48,7 @@ class FlowDFF(DFF):
         truth = warp_flow(torch.cat(truths), images.tensor.shape[-2:])
         outputs = self.flow.pyramid(
             self.flow.halves(pictures, first=True)[torch.cat(first)],
-            self.flow.halves(pictures, first=False)[torch.cat(second)],
+            [self.flow.halves(pictures, first=False)[torch.cat(second)]],
         )
         scale = SCALE * truth.shape[-1] / outputs[-1].shape[-1]  # to cells, as in `FlowNetS.between`
         return {
