@@ -114,6 +114,17 @@ def override(config: fdl.Buildable, name: str, value: Any) -> None:
         )
 
 
+def build(config: fdl.Config) -> Any:
+    """What a config describes; an error is that of the part it happened in, without a print of all others."""
+    try:
+        return fdl.build(config)
+    except Exception as error:
+        cause = getattr(error, "proxy_base_exception", None)  # fiddle's message has every argument, networks too
+        if cause is None:
+            raise
+        raise cause.with_traceback(error.__traceback__) from None
+
+
 def load(
     name: str,
     checkpoint: str | Path | None = None,
@@ -149,7 +160,7 @@ def load(
     config = get_config(name)
     for key, value in overrides.items():
         override(config if "." in key else config.model, key, value)
-    model: SequenceModel = fdl.build(config.model)
+    model: SequenceModel = build(config.model)
     path = _checkpoint_path(name, config, checkpoint)
     if path is not None:
         filled = model if checkpoint is not None else model.get_submodule(config.shipped_part)
@@ -189,4 +200,4 @@ def _checkpoint_path(name: str, config: fdl.Config, checkpoint: str | Path | Non
     return local_file(checkpoint)
 
 
-__all__ = ["LoadReport", "config_name", "get_config", "list_models", "load", "override", "prepare"]
+__all__ = ["LoadReport", "build", "config_name", "get_config", "list_models", "load", "override", "prepare"]

@@ -15,7 +15,7 @@ from fiddle.codegen import codegen
 from fiddle.experimental import serialization
 
 from .checkpoint.initial import InitialWeights
-from .models import get_config, override
+from .models import build, get_config, override
 
 if TYPE_CHECKING:
     from .engine.train import RunOptions, TrainResult
@@ -79,7 +79,7 @@ def train(
     folder = Path(out) if out is not None else Path("out") / "train" / name
     save_config(config, folder, name, overrides)
     torch.manual_seed(options.seed)
-    experiment = fdl.build(config)
+    experiment = build(config)
     initial = experiment.initial if checkpoint is None else InitialWeights(model=checkpoint)
     goes_on = options.resume and (folder / "last.pt").is_file()
     if initial is not None and not goes_on:

@@ -13,6 +13,7 @@ from torch import nn
 
 import vidperc
 from vidperc.checkpoint import CheckpointError, load_backbone, load_checkpoint, save_checkpoint
+from vidperc.checkpoint.load import whole_parts
 from vidperc.image.backbones import ResNet
 from vidperc.zoo import published_checkpoint, zoo_rows, zoo_table
 
@@ -164,3 +165,11 @@ def test_convert_checkpoint_tells_what_is_wrong(tmp_path):
     assert result.returncode == 1
     assert "does not fit the model" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_part_without_known_tensors_is_named_as_one():
+    missing = ["flow.conv1.weight", "flow.conv1.bias", "head.a.weight", "head.a.bias", "head.b.weight", "last.bias"]
+    known = ["backbone.weight", "head.b.bias", "last.weight"]
+    assert whole_parts(missing, known) == ["flow.* (2)", "head.a.* (2)", "head.b.weight", "last.bias"]
+    assert whole_parts(["weight"], ["weight.of"]) == ["weight"]
+    assert whole_parts(["a.b", "a.c"], []) == ["a.* (2)"]

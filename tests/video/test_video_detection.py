@@ -165,6 +165,35 @@ def test_a_change_of_size_is_one_warning_and_a_new_start(method):
     same(results[4:], list(model.stream(Video.from_frames(second))))
 
 
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("live", [False, True])
+def test_sizes_in_turn_are_at_most_one_warning(method, live, recwarn):
+    if live and method in ("selsa", "selsa_troialign"):
+        pytest.skip("needs the whole video")
+    frames = [frame for pair in zip(clip(3, 5), clip(3, 6, size=(64, 96)), strict=True) for frame in pair]
+    results = list(small(method).stream(vidperc.Video(iter(frames)) if live else Video.from_frames(frames)))
+    assert [len(result) > 0 for result in results] == [True] * 6
+    for result, frame in zip(results, frames, strict=True):  # boxes are of each frame's own picture
+        assert (result.boxes[:, 2] <= frame.shape[1]).all() and (result.boxes[:, 3] <= frame.shape[0]).all()
+    assert len(recwarn) == (1 if method in ("dff", "fgfa") else 0)  # regions look across sizes
+
+
+def test_windows_and_intervals_longer_than_the_video():
+    for model in (small("selsa_window", stride=50), small("fgfa", radius=15), small("dff", key_interval=50)):
+        assert len(list(model.stream(Video.from_frames(clip(3))))) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [("tiny_dff", "key_interval"), ("tiny_fgfa", "radius"), ("tiny_fgfa", "chunk"), ("tiny_vid", "references"),
+     ("tiny_vid", "chunk"), ("selsa_faster_rcnn_r50_dc5_window", "stride")],
+)  # fmt: skip
+def test_an_impossible_option_is_named(name, option):
+    with pytest.raises(ValueError, match=option) as caught:
+        vidperc.load(name, **{option: 0})
+    assert len(str(caught.value)) < 80  # nothing but that
+
+
 def test_warp_moves_by_whole_cells():
     """Cell p is read at p (W - 1) / W, so a flow that undoes the factor moves exactly."""
     features = torch.arange(16.0).reshape(1, 1, 1, 16).expand(1, 1, 16, 16)
@@ -200,16 +229,21 @@ def test_it_learns(method):
     assert not without, without
 
 
-def test_a_detectors_checkpoint_in_a_video_model_names_what_is_missing(tmp_path):
+@pytest.mark.parametrize(
+    ("method", "parts"),
+    [("dff", ["flow"]), ("fgfa", ["flow", "aggregator"]), ("selsa", ["aggregators"]), ("selsa_troialign", ["align"])],
+)
+def test_a_detectors_checkpoint_in_a_video_model_names_what_is_missing(method, parts, tmp_path):
     from vidperc.configs.common.video_detection import video_keys
 
     from vidperc.checkpoint import CheckpointError, load_checkpoint
 
-    model = small("fgfa")
+    model = small(method)
     state = {f"detector.{name}": value for name, value in model.detector.state_dict().items()}
-    torch.save({"state_dict": state}, tmp_path / "detector.pth")
-    with pytest.raises(CheckpointError, match=r"missing: .*(flow|aggregator)"):
+    torch.save({"state_dict": {n: v for n, v in state.items() if "aggregators" not in n}}, tmp_path / "detector.pth")
+    with pytest.raises(CheckpointError, match="missing: ") as caught:
         load_checkpoint(model, tmp_path / "detector.pth", video_keys())
+    assert all(part in str(caught.value) for part in parts)
 
 
 def test_temporal_roi_align_by_hand():

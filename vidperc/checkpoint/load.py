@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import pickle
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,12 +38,33 @@ class LoadReport:
 
     def __str__(self) -> str:
         lines = [f"{self.path}: {len(self.matched)} tensors matched"]
-        for title in ("missing", "unexpected", "reshaped"):
-            names = getattr(self, title)
+        known = [*self.matched, *(text.split(" ")[0] for text in self.reshaped)]
+        groups = {
+            "missing": whole_parts(self.missing, known),
+            "unexpected": whole_parts(self.unexpected, [*known, *self.missing]),
+            "reshaped": self.reshaped,
+        }
+        for title, names in groups.items():
             if names:
                 shown = ", ".join(names[:8]) + (f", and {len(names) - 8} more" if len(names) > 8 else "")
-                lines.append(f"  {len(names)} {title}: {shown}")
+                lines.append(f"  {len(getattr(self, title))} {title}: {shown}")
         return "\n".join(lines)
+
+
+def whole_parts(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """The names, those of a part of the model that has no known ones as one: `flow.* (44)`."""
+    inside = {prefix for name in known for prefix in _prefixes(name)}
+    parts: dict[str, list[str]] = {}
+    for name in names:
+        part = next((prefix for prefix in _prefixes(name) if prefix not in inside), name)
+        parts.setdefault(part, []).append(name)
+    return [f"{part}.* ({len(group)})" if len(group) > 1 else group[0] for part, group in parts.items()]
+
+
+def _prefixes(name: str) -> list[str]:
+    """Of a dotted name, from its first word to all of it."""
+    words = name.split(".")
+    return [".".join(words[:count]) for count in range(1, len(words) + 1)]
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

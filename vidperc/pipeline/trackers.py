@@ -9,7 +9,7 @@ import fiddle as fdl
 
 from ..choose import Choice
 from ..image.two_stage import RCNN
-from ..models import get_config
+from ..models import build, get_config
 from ..models import override as override_config
 from ..sequence import SequenceModel
 from ..video.deep_sort import DeepSORT, EagerDeepSORT
@@ -53,9 +53,9 @@ def tracking_model(
     config = get_config(str(tracker)).model
     for key, value in options.items():
         override_config(config.tracker, key, value)
-    camera = None if config.camera is None else fdl.build(config.camera)
+    camera = None if config.camera is None else build(config.camera)
     return Tracktor(
-        detector=choice.detector, tracker=fdl.build(config.tracker), reid=reid, camera=camera, labels=labels
+        detector=choice.detector, tracker=build(config.tracker), reid=reid, camera=camera, labels=labels
     ).eval()
 
 
@@ -88,5 +88,5 @@ def make_tracker(tracker: str | Tracker, **options: Any) -> Tracker:
         raise TypeError(f"'{tracker}' is not a tracker for any detector; load it with vidperc.load")
     for key, value in options.items():
         override_config(config.tracker, key, value)
-    built: Tracker = fdl.build(config.tracker)
+    built: Tracker = build(config.tracker)
     return built

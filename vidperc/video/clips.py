@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from ..image.detector import Detector, require_instances
 from ..structures import Clip, Frame, ImageList, Instances
@@ -17,10 +18,23 @@ def rows_by_size(frames: Sequence[Frame]) -> list[list[int]]:
     return list(groups.values())
 
 
-def warn_of_new_size(frame: Frame, before: tuple[int, int], what: str) -> None:
-    """One warning where the pictures of a video change their size."""
-    old, new = f"{before[1]}x{before[0]}", f"{frame.size[1]}x{frame.size[0]}"
-    warnings.warn(f"frame {frame.index}: the picture changes from {old} to {new}; {what}", stacklevel=3)
+@dataclass
+class SizeWatch:
+    """Notices pictures of a video that change their size, and warns of the first."""
+
+    size: tuple[int, int] | None = None  # of the picture before
+    warned: bool = False
+
+    def changed(self, frame: Frame, what: str) -> bool:
+        """Whether the frame's size is not that of the one before; `what` says what happens then."""
+        before, self.size = self.size, frame.size
+        if before is None or before == frame.size:
+            return False
+        if not self.warned:
+            self.warned = True
+            old, new = f"{before[1]}x{before[0]}", f"{frame.size[1]}x{frame.size[0]}"
+            warnings.warn(f"frame {frame.index}: the picture changes from {old} to {new}; {what}", stacklevel=3)
+        return True
 
 
 def training_batch(detector: Detector, clips: Sequence[Clip]) -> tuple[ImageList, list[int], list[Instances]]:

@@ -7,7 +7,7 @@ As the published checkpoints: no scale map, whose network they do not have.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from ..image.detector import Detector
 from ..ops.warp import warp
 from ..sequence import SequenceModel
 from ..structures import Clip, Frame, ImageList, Instances, Video
-from .clips import rows_by_size, training_batch, warn_of_new_size
+from .clips import SizeWatch, rows_by_size, training_batch
 from .flow import FlowNetS
 
 
@@ -27,7 +27,7 @@ class DFFState:
     features: list[Tensor] | None = None  # (1, D, H, W) each
     half: Tensor | None = None  # (1, D, h, w), its half of the flow network's first convolution
     age: int = 0
-    size: tuple[int, int] | None = None  # of the video's pictures
+    sizes: SizeWatch = field(default_factory=SizeWatch)
 
 
 class DFF(SequenceModel):
@@ -64,7 +64,7 @@ class DFF(SequenceModel):
         ]
         others = [row for row in range(len(frames)) if row not in keys]
         if keys:
-            self._renew([frames[k] for k in keys], [states[k] for k in keys], images.take(keys), pictures[keys])
+            self._renew([states[k] for k in keys], images.take(keys), pictures[keys])
         features: list[list[Tensor]] = [state.features or [] for state in states]
         if others:
             moved = self._move([states[row] for row in others], pictures[others])
@@ -76,18 +76,16 @@ class DFF(SequenceModel):
         return self.detector.detect(batch, images)
 
     def _is_key(self, frame: Frame, state: DFFState) -> bool:
-        if state.size not in (None, frame.size):
-            warn_of_new_size(frame, state.size, "it is a new key frame")  # type: ignore[arg-type]
-            return True
-        return state.features is None or state.age >= self.key_interval
+        resized = state.sizes.changed(frame, "it is a new key frame")
+        return resized or state.features is None or state.age >= self.key_interval
 
-    def _renew(self, frames: list[Frame], states: list[DFFState], images: ImageList, pictures: Tensor) -> None:
+    def _renew(self, states: list[DFFState], images: ImageList, pictures: Tensor) -> None:
         """The frames become the key frames of their states."""
         features = self.detector.extract_features(images)
         halves = self.flow.halves(pictures, first=False)
-        for row, (frame, state) in enumerate(zip(frames, states, strict=True)):
+        for row, state in enumerate(states):
             state.features = [level[row : row + 1] for level in features]
-            state.half, state.age, state.size = halves[row : row + 1], 0, frame.size
+            state.half, state.age = halves[row : row + 1], 0
 
     def _move(self, states: list[DFFState], pictures: Tensor) -> list[Tensor]:
         """The states' key features, moved to the pictures."""

@@ -15,7 +15,7 @@ from ..ops.warp import warp
 from ..sequence import SequenceModel
 from ..structures import Clip, Frame, ImageList, Instances, Video
 from .aggregation import Aggregator
-from .clips import rows_by_size, training_batch, warn_of_new_size
+from .clips import SizeWatch, rows_by_size, training_batch
 from .flow import FlowNetS
 
 
@@ -43,6 +43,7 @@ class FGFAState:
     first: int = 0  # number of the window's first frame
     taken: int = 0
     predicted: int = 0
+    sizes: SizeWatch = field(default_factory=SizeWatch)
 
 
 class FGFA(SequenceModel):
@@ -61,6 +62,8 @@ class FGFA(SequenceModel):
         super().__init__()
         if radius < 1:
             raise ValueError(f"FGFA: radius must be at least 1, got {radius}")
+        if chunk < 1:
+            raise ValueError(f"FGFA: chunk must be at least 1, got {chunk}")
         self.detector, self.flow, self.aggregator = detector, flow, aggregator
         self.radius, self.chunk = radius, chunk
 
@@ -90,8 +93,7 @@ class FGFA(SequenceModel):
         if len(features) != 1:
             raise ValueError(f"FGFA aggregates one feature map, the detector has {len(features)}")
         for row, (frame, state) in enumerate(zip(frames, states, strict=True)):
-            if state.window and state.window[-1].size != frame.size:
-                warn_of_new_size(frame, state.window[-1].size, "frames of the other size do not count")
+            state.sizes.changed(frame, "frames of the other size do not count")
             one = slice(row, row + 1)
             own = features[0][one]
             products = self.aggregator.products(own) if own.device.type == "cpu" else None

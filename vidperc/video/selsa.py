@@ -112,6 +112,8 @@ class SELSA(SequenceModel):
         super().__init__()
         if references < 2:
             raise ValueError(f"SELSA: at least 2 references are needed, got {references}")
+        if chunk < 1:
+            raise ValueError(f"SELSA: chunk must be at least 1, got {chunk}")
         self.detector, self.references, self.chunk = detector, references, chunk
 
     @property
@@ -258,9 +260,9 @@ class SELSAWindow(SELSA):
     """
 
     def __init__(self, *, detector: RCNN, radius: int = 7, stride: int = 1) -> None:
+        if min(radius, stride) < 1:
+            raise ValueError(f"SELSA: radius and stride must be at least 1, got {radius} and {stride}")
         super().__init__(detector=detector, references=2 * radius)
-        if stride < 1:
-            raise ValueError(f"SELSA: stride must be at least 1, got {stride}")
         self.radius, self.stride = radius, stride
 
     @property
@@ -303,7 +305,8 @@ class SELSAWindow(SELSA):
 def reference_numbers(length: int, count: int) -> list[int]:
     """`count` frame numbers from the first to the last frame at even distances; frames repeat in short videos."""
     if length < count:
-        text = f"the video has {length} frames, fewer than SELSA's {count} references: some count more than once"
+        frames = "1 frame" if length == 1 else f"{length} frames"
+        text = f"the video has {frames}, fewer than SELSA's {count} references: some count more than once"
         warnings.warn(text, stacklevel=3)
     stride = (length - 1) / (count - 1)
     return [round(place * stride) for place in range(count)]
