@@ -13,6 +13,7 @@ import torch
 import vidperc
 from vidperc.cli import main
 from vidperc.data.synthetic import SyntheticVideo
+from vidperc.io import VideoWriter
 from vidperc.pipeline import make_tracker, track
 from vidperc.sequence import SequenceModel
 from vidperc.structures import Frame, Instances
@@ -116,6 +117,22 @@ def test_unknown_names_offer_near_ones(tmp_path):
         make_tracker("sorrt")
     with pytest.raises(AttributeError, match="max_age"):
         make_tracker("sort", maxage=3)
+
+
+def test_a_word_for_a_number_is_named(tmp_path):
+    with pytest.raises(ValueError, match=r"high: expected a number such as 0\.5, got 'abc'"):
+        track(squares(), tmp_path, detector=detect, tracker="bytetrack", tracker_options={"high": "abc"})
+
+
+def test_warnings_of_the_command_line_are_one_line(tmp_path, capsys):
+    (tmp_path / "det.txt").write_text("1,-1,10,10,20,20,0.9\n2,-1,10,10,0,20,0.9\n")
+    with VideoWriter(tmp_path / "in.mkv", 10, crf=0) as writer:
+        for picture in squares():
+            writer.write(picture)
+    arguments = ["track", str(tmp_path / "in.mkv"), "--detector", str(tmp_path / "det.txt"), "--no-video"]
+    assert main([*arguments, "--out", str(tmp_path)]) == 0
+    text = "1 rows without width or height left out, the first in line 2"
+    assert capsys.readouterr().err == f"vidperc: warning: {tmp_path / 'det.txt'}: {text}\n"
 
 
 def test_command_line_exit_codes(tmp_path, capsys):

@@ -91,12 +91,13 @@ def override(config: fdl.Buildable, name: str, value: Any) -> None:
 
     Raises:
         AttributeError: no part of the config has such an argument; its near names are offered.
+        ValueError: a word for a number.
     """
     if "." in name:
         *path, last = name.split(".")
         for part in path:
             config = config[int(part)] if part.isdigit() else getattr(config, part)  # type: ignore[index]
-        setattr(config, last, value)
+        _set(config, last, value)
         return
     known: set[str] = set()
     count = 0
@@ -105,13 +106,20 @@ def override(config: fdl.Buildable, name: str, value: Any) -> None:
             parameters = inspect.signature(fdl.get_callable(part)).parameters
             known.update(parameters)
             if name in parameters:
-                setattr(part, name, value)
+                _set(part, name, value)
                 count += 1
     if not count:
         near = difflib.get_close_matches(name, known, n=4)
         raise AttributeError(
             f"no part of the model has an argument '{name}'" + (f"; near: {', '.join(near)}" if near else "")
         )
+
+
+def _set(part: fdl.Buildable, name: str, value: Any) -> None:
+    before = getattr(part, name, None)
+    if isinstance(value, str) and isinstance(before, int | float):
+        raise ValueError(f"{name}: expected a number such as {before}, got '{value}'")
+    setattr(part, name, value)
 
 
 def build(config: fdl.Config) -> Any:

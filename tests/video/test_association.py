@@ -77,7 +77,7 @@ def test_assign_most_prefers_number_over_cost():
     assert set(zip(rows, columns)) == {(0, 0)}
 
 
-@pytest.mark.parametrize("shape", [(50, 70), (70, 50), (60, 60), (5, 8)])
+@pytest.mark.parametrize("shape", [(50, 70), (70, 50), (60, 60), (60, 58), (5, 8), (3, 3000)])
 def test_solvers_agree(shape):
     cost = np.random.default_rng(0).random(shape)
     rows, columns = solve(cost)

@@ -10,7 +10,7 @@ from .detecting import add_detect, run_detect
 from .listing import add_list, run_list
 from .options import setting
 from .results import add_evaluate, add_explain, add_refine, run_evaluate, run_explain, run_refine
-from .screen import console
+from .screen import console, plain_warnings
 from .testing import add_test, run_test
 from .tracking import add_track, run_track
 from .training import add_train, run_train
@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if rest:
         options.set = [*options.set, *(setting(word) for word in rest)]
     try:
-        return int(options.run(options))
+        with plain_warnings():
+            return int(options.run(options))
     except KeyboardInterrupt:
         console.print("[yellow]interrupted[/]")
         return 130

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -17,7 +20,7 @@ def progress_bar(unit: str = "frames") -> Progress:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit),
         TextColumn("{task.fields[speed]}"), TimeRemainingColumn(),
     )  # fmt: skip
-    return Progress(*columns, console=console, transient=False)
+    return Progress(*columns, console=console, transient=False, disable=not console.is_terminal)
 
 
 @contextmanager
@@ -31,3 +34,22 @@ def frames_done(what: str) -> Iterator[Callable[[int, int | None], None]]:
             bar.update(task, completed=done, total=total, speed=f"{done / elapsed:.1f}/s" if elapsed else "")
 
         yield report
+
+
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Warnings as one line, without the place in the code."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        print(f"vidperc: warning: {message}", file=file or sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
