@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
@@ -17,7 +20,7 @@ import vidperc
 from vidperc.io.writers import VideoWriter
 from vidperc.structures import Frame, Instances, TrackState
 from vidperc.video.siamrpn import SiamRPN
-from vidperc.visualize import draw
+from vidperc.visualize import check_display, draw
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -48,23 +51,34 @@ def main(arguments: list[str]) -> int:
     results = options.results or out.with_suffix(".txt")
     model = vidperc.load(options.model, options.checkpoint, options.device, options.precision)
     if not isinstance(model, SiamRPN):
-        raise SystemExit(f"{options.model} does not follow single objects")
-    session, prompt = None, None if options.select else corners(options.box)
+        raise ValueError(f"{options.model} does not follow single objects")
+    followed = follow(model, video, None if options.select else corners(options.box), options.redetect)
+    first = next(followed, None)  # before there is a file: a box that does not fit leaves none
+    if first is None:
+        raise ValueError(f"{options.input}: there are no frames")
     count = 0
     with VideoWriter(out, video.fps) as writer, results.open("w", encoding="ascii") as lines:
-        for frame in video:
-            if session is None:
-                prompt = corners([select(frame)]) if prompt is None else prompt
-                session = vidperc.open_session(model, prompt)
-            objects = session.update(frame)
-            assert objects is not None
-            if options.redetect and bool((objects.states == int(TrackState.LOST)).any()):
-                objects = model.redetect(frame, session.state)
+        for frame, objects in chain([first], followed):
             writer.write(draw(frame, objects, labels=False, caption=caption(objects)), frame.time)
             lines.writelines(line(frame.index, objects))
             count += 1
     print(f"{count} frames: {out}, {results}")
     return 0
+
+
+def follow(
+    model: SiamRPN, video: vidperc.Video, prompt: torch.Tensor | None, redetect: bool
+) -> Iterator[tuple[Frame, Instances]]:
+    """Each frame with its objects; without a prompt (N, 4) one is drawn on the first frame."""
+    session = None
+    for frame in video:
+        if session is None:
+            session = vidperc.open_session(model, corners([select(frame)]) if prompt is None else prompt)
+        objects = session.update(frame)
+        assert objects is not None and objects.states is not None
+        if redetect and bool((objects.states == int(TrackState.LOST)).any()):
+            objects = model.redetect(frame, session.state)
+        yield frame, objects
 
 
 def corners(boxes: list[list[float]]) -> torch.Tensor:
@@ -75,13 +89,12 @@ def corners(boxes: list[list[float]]) -> torch.Tensor:
 
 def select(frame: Frame) -> list[float]:
     """The box x y w h that the user draws."""
-    import cv2
-
+    check_display()
     picture = np.ascontiguousarray(frame.array[:, :, ::-1])
     box = cv2.selectROI("the object, then Enter", picture, showCrosshair=False)
     cv2.destroyAllWindows()
     if box[2] < 1 or box[3] < 1:
-        raise SystemExit("nothing was selected")
+        raise ValueError("nothing was selected")
     return [float(value) for value in box]
 
 
@@ -105,5 +118,5 @@ def line(index: int, objects: Instances) -> list[str]:
 if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
-    except (ValueError, OSError, KeyError) as error:
-        sys.exit(f"{error.args[0] if error.args else error}")
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        sys.exit(f"track_object: error: {error.args[0] if isinstance(error, KeyError) else error}")

@@ -98,6 +98,7 @@ def test_tags_hold_what_fits() -> None:
 
 
 def test_show_stops_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":0")
     keys = iter([-1, -1, ord("q")])
     monkeypatch.setattr(visualize.cv2, "imshow", lambda *_: None)
     monkeypatch.setattr(visualize.cv2, "getWindowProperty", lambda *_: 1.0)
@@ -106,3 +107,11 @@ def test_show_stops_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(visualize.cv2, "destroyWindow", closed.append)
     assert len(list(show([canvas()] * 10, "title"))) == 3
     assert closed == ["title"]
+
+
+def test_without_a_display_no_window_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(visualize.sys, "platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(RuntimeError, match="no display"):
+        list(show([canvas()]))

@@ -10,10 +10,9 @@ from typing import Any
 import fiddle as fdl
 import numpy as np
 
-from .engine.sot import find_sot, truth_of
+from .engine.sot import EveryFrame, find_sot, truth_of
 from .engine.test import chosen_records
-from .evaluation.sot import paired_overlaps, success_curve
-from .io import open_record
+from .evaluation.sot import sequence_curves
 from .models import get_config, load
 from .structures import Video, VideoRecord
 from .video.siamrpn import SiamRPN
@@ -58,11 +57,10 @@ def tune_siamese(
     truths = [truth_of(record) for record in records]
 
     def success(number: int, boxes: np.ndarray) -> float:
-        rows = truths[number].counted
-        return float(success_curve(paired_overlaps(boxes[rows], truths[number].boxes[rows])).mean())
+        return float(sequence_curves(truths[number], boxes)[0].mean())
 
-    videos = [Video(open_record(record), prompt=truth.boxes[0].tolist()) for record, truth in zip(records, truths)]
-    known = [np.where(truth.counted[:, None], truth.boxes, np.nan) for truth in truths]
+    videos = [Video(EveryFrame(record), prompt=truth.boxes[0].tolist()) for record, truth in zip(records, truths)]
+    known = [np.where(truth.seen[:, None], truth.boxes, np.nan) for truth in truths]
     return tune(model, videos, known, success, _settings(values), confirm, progress)
 
 

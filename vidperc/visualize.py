@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -195,6 +197,16 @@ def _draw_tag(canvas: np.ndarray, text: str, x: int, y: int, color: Color, scale
     cv2.putText(canvas, text, (x + pad, y - baseline), FONT, size, ink, 1, cv2.LINE_AA)
 
 
+def check_display() -> None:
+    """There is a display to open windows on; without one, OpenCV's windows can end the whole process.
+
+    Raises:
+        RuntimeError: there is none.
+    """
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise RuntimeError("no window can be opened here: there is no display (DISPLAY is not set)")
+
+
 class Window:
     """A window that shows pictures until the person presses q or Escape, or closes it.
 
@@ -216,6 +228,8 @@ class Window:
 
     def show(self, rgb: np.ndarray, wait: int = 1) -> bool:
         """Show a picture for at least `wait` milliseconds; False when the person has had enough."""
+        if not self._opened:
+            check_display()
         try:
             if self._opened and cv2.getWindowProperty(self.title, cv2.WND_PROP_VISIBLE) < 1:
                 return False

@@ -78,16 +78,16 @@ def test_trackingnet_test_set_has_first_boxes_only(tmp_path):
 
 def test_got10k_cover_and_size(tmp_path):
     folder = tmp_path / "val/GOT-10k_Val_000001"
-    pictures(folder, 2, "{:08d}.jpg")
-    write(folder / "groundtruth.txt", "1.0,1.0,2.0,2.0\n1.0,1.0,2.0,2.0\n")
-    write(folder / "absence.label", "0\n1\n")
-    write(folder / "cover.label", "8\n0\n")
+    pictures(folder, 3, "{:08d}.jpg")
+    write(folder / "groundtruth.txt", "1.0,1.0,2.0,2.0\n" * 3)
+    write(folder / "absence.label", "0\n1\n0\n")
+    write(folder / "cover.label", "8\n3\n0\n")
     write(folder / "meta_info.ini", "[METAINFO]\nobject_class: dog\nresolution: (6, 4)\n")
     write(tmp_path / "val/list.txt", "GOT-10k_Val_000001\n")
     record = read_got10k(tmp_path)[0]
     assert record.size == (4, 6) and record.attributes["category"] == "dog"
-    assert record.attributes["cover"].tolist() == [8, 0]
-    assert record.instances[1].ignored.tolist() == [True]
+    assert record.attributes["cover"].tolist() == [8, 3, 0]
+    assert [bool(record.instances[frame].ignored) for frame in range(3)] == [False, True, True]
 
 
 def test_vot_regions(tmp_path):

@@ -116,9 +116,21 @@ def test_restarts_are_kept_as_vot_does(tmp_path):
     assert run.overlaps[1] == pytest.approx(400 / side**2, rel=1e-3) and run.overlaps[2] == 0
     assert np.isnan(run.overlaps[[0, 3, 7]]).all()
     assert path.read_text().splitlines()[2] == "2"
+    seconds = np.loadtxt(path.with_name("A_time.txt"))
+    assert ((seconds > 0) == ~np.isin(np.arange(10), range(3, 7))).all()  # none of the frames skipped
     path.write_text(path.read_text().replace("2\n", "x\n", 1))
     with pytest.raises(DataError, match=r"A_001.txt:\d: expected"):
         read_restart_run(path, found.records[0].attributes["polygons"], (40, 60))
+
+
+def test_a_picture_that_cannot_be_read_ends_the_test(tmp_path):
+    """Without it, results would be of other frames than their lines say."""
+    write_sequence(tmp_path / "A", [BOX] * 4, "groundtruth_rect.txt")
+    (tmp_path / "A" / "img" / "0003.jpg").write_text("broken")
+    records = find_sot(tmp_path).records
+    with pytest.raises(DataError, match=r"A: frame 2 \(.*0003.jpg\) cannot be read"):
+        follow_videos(Still(), records, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_tuning_a_siamese_tracker_by_name(tmp_path):

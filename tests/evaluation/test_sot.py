@@ -38,9 +38,10 @@ from vidperc.structures import Instances, Video, VideoRecord
 SQUARE = np.array([[0, 0], [10, 0], [10, 10], [0, 10]], dtype=float)
 
 
-def truth(boxes, counted=None, **more):
+def truth(boxes, seen=None, absent=None, **more):
     boxes = np.asarray(boxes, dtype=float)
-    return SOTTruth(boxes, np.ones(len(boxes), bool) if counted is None else np.asarray(counted), **more)
+    seen = np.ones(len(boxes), bool) if seen is None else np.asarray(seen, bool)
+    return SOTTruth(boxes, seen, ~seen if absent is None else np.asarray(absent, bool), **more)
 
 
 def test_overlaps_and_errors_by_hand():
@@ -73,10 +74,12 @@ def test_one_pass_by_hand():
     assert scores.sequences["a"]["normalised_precision_auc"] == pytest.approx((51 + 1) / 2 / 51)
 
 
-def test_absent_frames_do_not_count():
-    wanted = {"a": truth([[0, 0, 10, 10]] * 3, [True, False, True])}
-    given = {"a": np.array([[0, 0, 10, 10], [500, 500, 510, 510], [0, 0, 10, 10]])}
-    assert evaluate_ope(wanted, given).precision == 1
+def test_absent_frames_are_misses_and_frames_without_annotation_do_not_count():
+    right = np.array([[0.0, 0, 10, 10]] * 4)
+    one_pass = evaluate_ope({"a": truth(right, [1, 0, 1, 0], [0, 1, 0, 0])}, {"a": right})
+    assert one_pass.precision == pytest.approx(2 / 3) and one_pass.normalised_precision == pytest.approx(2 / 3)
+    assert one_pass.success == pytest.approx(2 / 3 * 20 / 21)
+    assert evaluate_got10k({"a": truth(right, [1, 0, 1, 0], [0, 1, 0, 0])}, {"a": right})["AO"] == 1
 
 
 def test_got10k_by_hand():
@@ -95,6 +98,13 @@ def test_got10k_by_hand():
     assert scores["mAO"] == pytest.approx((0.8 + 0.5) / 2)
 
 
+def test_got10k_moves_boxes_into_the_picture():
+    """As its toolkit does: x y w h of -4 0 10 10 becomes 0 0 10 10, not 0 0 6 10; 7 0 10 10 becomes 7 0 3 10."""
+    wanted = {"a": truth([[0, 0, 10, 10]] * 3, size=(10, 10))}
+    given = {"a": np.array([[0, 0, 10, 10], [-4, 0, 6, 10], [7, 0, 17, 10]], dtype=float)}
+    assert evaluate_got10k(wanted, given)["AO"] == pytest.approx((1 + 0.3) / 2)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [({}, "no predictions"), ({"a": np.zeros((1, 4))}, "predictions"), ({"a": np.full((2, 4), np.nan)}, "frame 0")],
@@ -111,7 +121,10 @@ def test_truth_of_a_record():
         length=3,
         instances={0: Instances(box, ignored=torch.tensor([False])), 1: Instances(box, ignored=torch.tensor([True]))},
     )
-    assert SOTTruth.of(record).counted.tolist() == [True, False, False]
+    whole = SOTTruth.of(record)
+    assert whole.seen.tolist() == [True, False, False] and whole.absent.tolist() == [False, True, False]
+    record.attributes["absent"] = np.array([False, True, True])
+    assert SOTTruth.of(record).absent.tolist() == [False, True, True]
     record.instances[2] = Instances(box.repeat(2, 1))
     with pytest.raises(ValueError, match="2 objects"):
         SOTTruth.of(record)
@@ -193,10 +206,9 @@ def test_failure_too_late_to_start_again():
 def eao_by_definition(sequences, low, high):
     """Expected average overlap from lists of (overlaps after the start, failed), in plain loops."""
     values = []
-    for length in range(low, high + 1):
+    for wanted in range(low, high + 1):
         means = []
         for overlaps, failed in sequences:
-            wanted = length - 1
             if failed:
                 padded = overlaps + [0.0] * wanted
                 means.append(sum(padded[:wanted]) / wanted)
@@ -225,7 +237,7 @@ def test_expected_average_overlap_equals_its_definition():
     first = [([*rng.uniform(0.2, 1, 6).tolist(), 0.0], True), (rng.uniform(0.2, 1, 9).tolist(), False)]
     second = [(rng.uniform(0.2, 1, 14).tolist(), False)]
     runs = {"a": [make_run(first)], "b": [make_run(second)]}
-    for low, high in ((2, 5), (4, 12), (10, 15)):
+    for low, high in ((1, 5), (4, 12), (10, 14)):
         assert expected_average_overlap(runs, (low, high)) == pytest.approx(
             eao_by_definition([*first, *second], low, high)
         )
@@ -234,13 +246,21 @@ def test_expected_average_overlap_equals_its_definition():
 def test_expected_overlap_by_hand():
     runs = {"a": [make_run([([0.8, 0.4, 0.0], True)])], "b": [make_run([([0.6, 0.6], False)])]}
     curve = expected_overlap_curve(runs)
-    assert curve[2:6] == pytest.approx([0.7, 0.6, 0.4, 0.3])  # from 4 frames on the failed one alone
-    scores = evaluate_vot(runs, lengths=(2, 3))
+    assert curve[1:5] == pytest.approx([0.7, 0.6, 0.4, 0.3])  # from 3 frames on the failed one alone
+    scores = evaluate_vot(runs, lengths=(1, 2))
     assert scores["EAO"] == pytest.approx(0.65)
     assert scores["failures"] == 0.5
     assert "EAO" not in evaluate_vot(runs)  # which is of videos of 100 frames or more
     with pytest.raises(ValueError, match="shorter"):
         expected_average_overlap(runs)
+
+
+def test_accuracy_is_a_mean_over_videos_weighted_by_length():
+    """a: 14 frames, 4 of them after the burn-in at 0.5; b: 42 frames, 32 of them at 0.9; c: 4 frames, none."""
+    runs = {name: [make_run([([overlap] * count, False)])] for name, overlap, count in (("a", 0.5, 13), ("b", 0.9, 41))}
+    assert accuracy(runs) == pytest.approx((0.5 * 14 + 0.9 * 42) / 56)
+    runs["c"] = [make_run([([0.7] * 3, False)])]
+    assert accuracy(runs) == pytest.approx((0.5 * 14 + 0.9 * 42) / 60)
 
 
 def test_plot_is_a_picture(tmp_path):
@@ -282,11 +302,21 @@ def test_nothing_is_written_of_results_that_would_be_refused(results, message, t
 def test_vot_folder(tmp_path):
     record = VideoRecord("ball", length=9)
     entries = [STARTED, SQUARE, SQUARE + np.eye(4, 2) * [1, 0], FAILED, 0, 0, 0, 0, STARTED]
-    export_vot({"ball": [entries]}, [record], tmp_path / "mine")
+    seconds = np.arange(9) / 8
+    export_vot({"ball": [entries]}, [record], tmp_path / "mine", times={"ball": [seconds]})
+    assert (tmp_path / "mine/baseline/ball/ball_time.txt").read_text().splitlines()[1] == "0.125000"
     lines = (tmp_path / "mine/baseline/ball/ball_001.txt").read_text().splitlines()
     assert lines[0] == "1" and lines[3:9] == ["2", "0", "0", "0", "0", "1"]
     assert lines[1] == "0.0000,0.0000,10.0000,10.0000" and lines[2].count(",") == 7
     with pytest.raises(FileExistsError):
         export_vot({"ball": [entries]}, [record], tmp_path / "mine")
-    with pytest.raises(ExportError, match="frame 0: code 2"):
-        export_vot({"ball": [[FAILED] * 9]}, [record], tmp_path / "other")
+    for wrong, message in (
+        ([FAILED] * 9, "frame 0: code 2"), ([SKIPPED] * 9, "frame 0: code 0"), ([STARTED] * 9, "frame 1: code 1"),
+        ([STARTED, SQUARE * np.nan, *[SQUARE] * 7], "frame 1: expected"), (entries[:8], "8 entries for 9 frames"),
+    ):  # fmt: skip
+        with pytest.raises(ExportError, match=message):
+            export_vot({"ball": [wrong]}, [record], tmp_path / "other")
+    for times in ({}, {"ball": [seconds[:8]]}, {"ball": [-seconds]}, {"ball": [seconds, seconds]}):
+        with pytest.raises(ExportError, match="1 x 9 times"):
+            export_vot({"ball": [entries]}, [record], tmp_path / "other", times=times)
+    assert not (tmp_path / "other").exists()

@@ -213,10 +213,47 @@ def test_prompt_outside_of_the_picture(model, frames, box):
         list(model.stream(Video.from_frames(frames, prompt=box)))
 
 
-@pytest.mark.parametrize("box", [[10, 10, 10, 50], [30, 10, 20, 50], [float("nan"), 0, 5, 5]])
+def test_prompt_too_large_for_any_picture(model, frames):
+    with pytest.raises(ValueError, match=r"box 0 .* is too large"):
+        list(model.stream(Video.from_frames(frames, prompt=[-1e9, -1e9, 1e9, 1e9])))
+
+
+@pytest.mark.parametrize(
+    "box", [[10, 10, 10, 50], [30, 10, 20, 50], [float("nan"), 0, 5, 5], "box", ["1", "2", "3", "4"], [1, 2, 3], []]
+)
 def test_prompt_without_an_area(frames, box):
     with pytest.raises(ValueError, match="prompt"):
         Video.from_frames(frames, prompt=box)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (
+            torch.zeros(120, 160, 3, dtype=torch.uint8),
+            r"expected an RGB tensor \(3, H, W\), got a tensor \(120, 160, 3\)",
+        ),
+        (torch.zeros(3, 0, 160), "expected an RGB tensor"),
+        (np.zeros((120, 160, 3), np.uint8), "got ndarray"),
+        (torch.zeros(3, 120, 160, dtype=torch.int64), "expected uint8 or floats"),
+        (torch.full((3, 120, 160), torch.nan), "not finite"),
+    ],
+)
+def test_frames_that_are_no_pictures(model, frames, image, message):
+    for seen in (0, 2):
+        session = open_session(model, prompt=[40, 30, 80, 70])
+        for frame in frames[:seen]:
+            session.update(frame)
+        with pytest.raises(ValueError, match=f"session, frame 7: .*{message}"):
+            session.update(Frame(image, index=7))
+
+
+@pytest.mark.parametrize(
+    "setting", [{"penalty": -1.0}, {"window_influence": 2.0}, {"size_rate": math.nan}, {"penalty": "x"}]
+)
+def test_settings_out_of_range(setting):
+    with pytest.raises(ValueError, match=next(iter(setting))):
+        Postprocessor(**setting)
 
 
 def test_box_larger_than_the_picture_and_boxes_stay_in_it(model, frames):
@@ -268,6 +305,8 @@ def test_redetect_searches_the_whole_frame(frames):
     found = model.redetect(video.frame(1), state)
     assert found.states[0] == TrackState.CONFIRMED
     assert (to_centers(found.boxes)[0, :2] - torch.tensor([535.0, 335.0])).abs().max() < 12
+    with pytest.raises(ValueError, match="object 1 of 1"):
+        model.redetect(video.frame(1), state, [1])
     with pytest.raises(ValueError, match="not seen a frame"):
         model.redetect(video.frame(1), model.init_state(video))
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +20,13 @@ from ..data.readers.uav123 import read_uav123
 from ..data.readers.vot import as_polygons, read_vot, upright_box
 from ..evaluation.polygons import polygon_overlap
 from ..evaluation.sot import SOTTruth
-from ..evaluation.sot_evaluator import one_pass, target_of
+from ..evaluation.sot_evaluator import one_pass, only, target_of
 from ..evaluation.vot import FAILED, TYPICAL_LENGTHS, RestartRun, run_with_restarts
-from ..export.sot import vot_lines, write_boxes
+from ..export.sot import time_lines, vot_lines, write_boxes
 from ..io import open_record
 from ..io.whole_files import write_text
 from ..sequence import SequenceModel
-from ..structures import Video, VideoRecord
+from ..structures import Frame, Video, VideoRecord
 from .test import record_frames
 
 Progress = Callable[[str, int, "int | None"], None]
@@ -96,7 +96,7 @@ def follow_videos(
         if resume and path.is_file():
             continue
         boxes, times, began = [], [], time.perf_counter()
-        for _, predicted in one_pass(model, Video(open_record(record))):
+        for _, predicted in one_pass(model, Video(EveryFrame(record))):
             times.append(time.perf_counter() - began)
             boxes.append(predicted.boxes[0].double().cpu().numpy())
             if progress is not None:
@@ -105,6 +105,34 @@ def follow_videos(
         write_text(path.with_name(f"{record.name}_time.txt"), "".join(f"{value:.6f}\n" for value in times))
         write_boxes(path, np.stack(boxes))
     return files
+
+
+class EveryFrame:
+    """The frames of a record, none of which may be missing: a result file has a line for each.
+
+    Raises:
+        DataError: while iterating, a picture that cannot be read, or an end before that of the record.
+    """
+
+    def __init__(self, record: VideoRecord) -> None:
+        self._record, self._source = record, open_record(record)
+        self.name, self.fps, self.size = self._source.name, self._source.fps, self._source.size
+        self.length = self._source.length
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        expected = start
+        for frame in self._source.frames(start):
+            if frame.index != expected:
+                break
+            yield frame
+            expected += 1
+        if expected < record_frames(self._record):
+            files = self._record.frames
+            place = f" ({files[expected]})" if files is not None else ""
+            raise DataError(f"{self.name}: frame {expected}{place} cannot be read")
+
+    def read(self, index: int) -> Frame:
+        return self._source.read(index)
 
 
 def read_boxes(path: Path, length: int) -> np.ndarray:
@@ -127,18 +155,12 @@ def truth_of(record: VideoRecord) -> SOTTruth:
     """
     if record.instances:
         return SOTTruth.of(record)
-    length = record_frames(record)
-    boxes, counted, identity = np.zeros((length, 4)), np.zeros(length, bool), None
-    for index in range(length):
-        objects = read_frame(record, index).instances
-        if index == 0:
-            _, identity = target_of(objects, record.name)
-        ids = [] if objects is None or objects.ids is None else objects.ids.tolist()
-        rows = [row for row, each in enumerate(ids) if each == identity]
-        if objects is not None and rows:
-            boxes[index] = objects.boxes[rows[0]].double().numpy()
-            counted[index] = objects.ignored is None or not bool(objects.ignored[rows[0]])
-    return SOTTruth(boxes, counted, record.size)
+    first = read_frame(record, 0).instances
+    row, identity = target_of(first, record.name)
+    assert first is not None
+    rest = [read_frame(record, index).instances for index in range(1, record_frames(record))]
+    followed = [first[row], *(None if each is None else only(each, identity) for each in rest)]
+    return replace(SOTTruth.of_frames(followed), size=record.size)
 
 
 def is_withheld(record: VideoRecord) -> bool:
@@ -154,14 +176,16 @@ def follow_with_restarts(
     resume: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, RestartRun]:
-    """VOT's reset-based protocol over all videos; each run in `out`/baseline/NAME/NAME_001.txt as VOT keeps it."""
+    """VOT's reset-based protocol over all videos; each run in `out`/baseline/NAME as VOT keeps it."""
     runs = {}
     for record in records:
         path = out / "baseline" / record.name / f"{record.name}_001.txt"
         polygons = np.asarray(record.attributes["polygons"])
-        video = Video(open_record(record))
+        video = Video(EveryFrame(record))
         if not (resume and path.is_file()):
             run = run_with_restarts(model.stream, video, polygons, start_box)
+            assert run.seconds is not None
+            write_text(path.with_name(f"{record.name}_time.txt"), time_lines(record, [run.seconds]))
             write_text(path, vot_lines(record, run.regions))
             if progress is not None:
                 progress(record.name, len(polygons), len(polygons))

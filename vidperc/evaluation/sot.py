@@ -2,13 +2,14 @@
 
 Success and precision as OTB (Wu et al., PAMI 2015) defines them, normalised precision as TrackingNet
 (https://arxiv.org/abs/1803.10794) and LaSOT (https://arxiv.org/abs/1809.07845) do, AO and SR as GOT-10k
-(https://arxiv.org/abs/1810.11981). Frames in which the object is absent or not annotated do not count.
+(https://arxiv.org/abs/1810.11981). Frames without annotation do not count. In those in which the object is absent no
+box can be right: as the published numbers on LaSOT and UAV123 have it, they are misses; GOT-10k leaves them out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,9 @@ FRACTIONS = np.linspace(0, 0.5, 51)
 class SOTTruth:
     """The object of one video."""
 
-    boxes: np.ndarray  # (T, 4) xyxy; what is in rows that do not count does not matter
-    counted: np.ndarray  # (T,) bool, annotated and to be seen
+    boxes: np.ndarray  # (T, 4) xyxy; of the frames in which it is seen
+    seen: np.ndarray  # (T,) bool
+    absent: np.ndarray  # (T,) bool, known not to be seen; neither: not annotated
     size: tuple[int, int] | None = None  # (height, width)
     category: str = ""
     tags: tuple[str, ...] = ()
@@ -38,15 +40,31 @@ class SOTTruth:
             ValueError: a frame with several objects.
         """
         length = record.length or (len(record.frames) if record.frames is not None else 0)
-        boxes, counted = np.zeros((length, 4)), np.zeros(length, bool)
-        for index, objects in record.instances.items():
-            if len(objects) > 1:
-                raise ValueError(f"{record.name}, frame {index}: {len(objects)} objects, single-object truth has one")
-            if len(objects) and not (objects.ignored is not None and bool(objects.ignored[0])):
-                boxes[index], counted[index] = objects.boxes[0].double().numpy(), True
+        objects = [record.instances.get(index) for index in range(length)]
+        for index, each in enumerate(objects):
+            if each is not None and len(each) > 1:
+                raise ValueError(f"{record.name}, frame {index}: {len(each)} objects, single-object truth has one")
+        truth = SOTTruth.of_frames(objects)
+        truth.absent |= np.asarray(record.attributes.get("absent", np.zeros(length, bool))) & ~truth.seen
         tags = record.attributes.get("tags", ())
         names = tuple(str(tag) for tag in tags) if isinstance(tags, (list, tuple)) else ()
-        return SOTTruth(boxes, counted, record.size, str(record.attributes.get("category", "")), names)
+        return replace(truth, size=record.size, category=str(record.attributes.get("category", "")), tags=names)
+
+    @staticmethod
+    def of_frames(objects: Sequence[Instances | None]) -> SOTTruth:
+        """The truth of frames by the first object of each; it is absent where there is none or an ignored one.
+
+        None is a frame without annotation.
+        """
+        boxes, seen, absent = np.zeros((len(objects), 4)), np.zeros(len(objects), bool), np.zeros(len(objects), bool)
+        for index, each in enumerate(objects):
+            if each is None:
+                continue
+            seen[index] = len(each) > 0 and not (each.ignored is not None and bool(each.ignored[0]))
+            absent[index] = not seen[index]
+            if seen[index]:
+                boxes[index] = each.boxes[0].double().numpy()
+        return SOTTruth(boxes, seen, absent)
 
 
 @dataclass(slots=True)
@@ -104,6 +122,17 @@ def precision_curve(errors: np.ndarray, thresholds: np.ndarray = PIXELS) -> np.n
     return (errors[:, None] <= thresholds).mean(0)
 
 
+def sequence_curves(truth: SOTTruth, predicted: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Curves of success (21,), precision (51,) and normalised precision (51,) of boxes (T, 4) xyxy of one video."""
+    given, wanted = predicted[truth.seen], truth.boxes[truth.seen]
+    share = len(wanted) / (truth.seen | truth.absent).sum()
+    return (
+        share * success_curve(paired_overlaps(given, wanted)),
+        share * precision_curve(center_errors(given, wanted)),
+        share * precision_curve(center_errors(given, wanted, normalised=True), FRACTIONS),
+    )
+
+
 def evaluate_ope(truth: Mapping[str, SOTTruth], predictions: Mapping[str, np.ndarray]) -> SOTScores:
     """Scores of one pass over each video, the first frame included.
 
@@ -114,16 +143,9 @@ def evaluate_ope(truth: Mapping[str, SOTTruth], predictions: Mapping[str, np.nda
     Raises:
         ValueError: a sequence without predictions, of another length, or with values that are not finite.
     """
-    curves = {}
-    for name, wanted, given in _pairs(truth, predictions):
-        rows = wanted.counted
-        if not rows.any():
-            continue
-        curves[name] = (
-            success_curve(paired_overlaps(given[rows], wanted.boxes[rows])),
-            precision_curve(center_errors(given[rows], wanted.boxes[rows])),
-            precision_curve(center_errors(given[rows], wanted.boxes[rows], normalised=True), FRACTIONS),
-        )
+    curves = {
+        name: sequence_curves(wanted, given) for name, wanted, given in _pairs(truth, predictions) if wanted.seen.any()
+    }
     if not curves:
         raise ValueError("single-object evaluation: no frames with an object")
     means = [np.mean(column, axis=0) for column in zip(*curves.values())]
@@ -152,8 +174,10 @@ def by_tag(truth: Mapping[str, SOTTruth], scores: SOTScores) -> dict[str, dict[s
 
 
 def evaluate_got10k(truth: Mapping[str, SOTTruth], predictions: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """AO, SR50 and SR75 over all frames but the first of each video, boxes cut to the picture.
+    """AO, SR50 and SR75 over all frames but the first of each video in which the object is seen.
 
+    Boxes are cut to the picture as the benchmark's toolkit does it: a corner left of it or above is moved into it,
+    and the box with it; what then sticks out at the right or below is cut off.
     Where categories are known also mAO, mSR50 and mSR75, means over them.
 
     Raises:
@@ -163,9 +187,8 @@ def evaluate_got10k(truth: Mapping[str, SOTTruth], predictions: Mapping[str, np.
     for name, wanted, given in _pairs(truth, predictions):
         boxes, mine = wanted.boxes, given
         if wanted.size is not None:
-            limit = np.array([wanted.size[1], wanted.size[0]] * 2, dtype=float)
-            boxes, mine = np.clip(boxes, 0, limit), np.clip(mine, 0, limit)
-        rows = wanted.counted.copy()
+            boxes, mine = _moved_inside(boxes, wanted.size), _moved_inside(mine, wanted.size)
+        rows = wanted.seen.copy()
         rows[0] = False
         overlaps[name] = paired_overlaps(mine[rows], boxes[rows])
     pooled = np.concatenate(list(overlaps.values()))
@@ -180,6 +203,13 @@ def evaluate_got10k(truth: Mapping[str, SOTTruth], predictions: Mapping[str, np.
         out["mSR50"] = np.mean([(group > 0.5).mean() for group in groups])
         out["mSR75"] = np.mean([(group > 0.75).mean() for group in groups])
     return {name: float(value) for name, value in out.items()}
+
+
+def _moved_inside(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Boxes (T, 4) xyxy inside of a picture of `size` (height, width); see `evaluate_got10k`."""
+    limit = np.array([size[1], size[0]], dtype=float)
+    corner = np.clip(boxes[:, :2], 0, limit)
+    return np.concatenate([corner, corner + np.clip(boxes[:, 2:] - boxes[:, :2], 0, limit - corner)], 1)
 
 
 def _pairs(

@@ -34,7 +34,7 @@ def one_pass(model: Streams, video: Video) -> Iterator[tuple[Instances | None, I
     assert first is not None
     prompted = Video(video.source, prompt=first.boxes[row])
     for frame, predicted in model.stream_frames(prompted):
-        yield _only(frame.instances, identity), predicted
+        yield None if frame.instances is None else only(frame.instances, identity), predicted
 
 
 def target_of(first: Instances | None, name: str) -> tuple[int, int | None]:
@@ -50,17 +50,17 @@ def _counted(objects: Instances) -> list[int]:
     return [row for row in range(len(objects)) if objects.ignored is None or not bool(objects.ignored[row])]
 
 
-def _only(objects: Instances | None, identity: int | None) -> Instances | None:
-    """The object with an id; without ids the first one."""
-    if objects is None or identity is None or objects.ids is None:
-        return None if objects is None else objects[: min(len(objects), 1)]
+def only(objects: Instances, identity: int | None) -> Instances:
+    """The object with an id, if it is there; without ids the first one."""
+    if identity is None or objects.ids is None:
+        return objects[: min(len(objects), 1)]
     return objects[objects.ids == identity]
 
 
 class SOTEvaluator(Evaluator):
     """Success, precision and normalised precision over all videos.
 
-    Frames without truth, with ignored truth, or of videos whose object has left do not count.
+    Frames without truth do not count; those whose truth is ignored or without the object are misses.
     """
 
     def __init__(self) -> None:
@@ -69,12 +69,7 @@ class SOTEvaluator(Evaluator):
 
     def process(self, video: str, predictions: Sequence[Instances], truths: Sequence[Instances | None]) -> None:
         """Take in one video: of each frame the first object of the prediction and of the truth."""
-        boxes, counted = np.zeros((len(truths), 4)), np.zeros(len(truths), bool)
-        for index, objects in enumerate(truths):
-            if objects is not None and len(objects):
-                boxes[index] = objects.boxes[0].double().numpy()
-                counted[index] = objects.ignored is None or not bool(objects.ignored[0])
-        self.truth[video] = SOTTruth(boxes, counted)
+        self.truth[video] = SOTTruth.of_frames(truths)
         self.predictions[video] = torch.cat([result.boxes[:1] for result in predictions]).double().cpu().numpy()
 
     def evaluate(self) -> dict[str, float]:

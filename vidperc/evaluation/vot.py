@@ -8,6 +8,7 @@ videos of typical length.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,7 @@ class RestartRun:
 
     regions: list[np.ndarray | int]
     overlaps: np.ndarray  # (T,) with the truth; 0 at failures, NaN where skipped and at starts
+    seconds: np.ndarray | None = None  # (T,) that each frame took, with reading; 0 where skipped
 
     @property
     def failures(self) -> list[int]:
@@ -72,14 +74,15 @@ def run_with_restarts(
     if len(truth) != len(video):
         raise ValueError(f"{video.name}: {len(truth)} regions for {len(video)} frames")
     regions: list[np.ndarray | int] = [SKIPPED] * len(video)
-    overlaps = np.full(len(video), np.nan)
+    overlaps, seconds = np.full(len(video), np.nan), np.zeros(len(video))
     start = 0
     while start < len(video):
         part = video[start:]
         assert isinstance(part, Video)
         prompt = np.asarray(start_box(truth[start]), dtype=float)
-        end = len(video)
+        end, began = len(video), time.perf_counter()
         for index, result in enumerate(follow(Video(part.source, prompt=prompt.tolist())), start):
+            seconds[index], began = time.perf_counter() - began, time.perf_counter()
             if index == start:
                 regions[index] = STARTED
                 continue
@@ -91,14 +94,21 @@ def run_with_restarts(
                 break
             regions[index] = region
         start = end + skip if end < len(video) else end
-    return RestartRun(regions, overlaps)
+    return RestartRun(regions, overlaps, seconds)
 
 
 def accuracy(runs: Mapping[str, Sequence[RestartRun]], burn_in: int = BURN_IN) -> float:
-    """Mean overlap of all frames that count: not skipped, not failed, `burn_in` frames or more after a start."""
-    values = [_counted_overlaps(run, burn_in) for repeats in runs.values() for run in repeats]
-    pooled = np.concatenate(values) if values else np.zeros(0)
-    return float(pooled.mean()) if len(pooled) else 0.0
+    """Mean of the videos' accuracies, weighted by their lengths.
+
+    That of a video is the mean overlap of the frames that count: not skipped, not failed, `burn_in` frames or more
+    after a start; 0 where there is none. Of repetitions it is their mean.
+    """
+    means = [np.mean([_mean(_counted_overlaps(run, burn_in)) for run in repeats]) for repeats in runs.values()]
+    return float(np.average(means, weights=[len(repeats[0].regions) for repeats in runs.values()]))
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else 0.0
 
 
 def _counted_overlaps(run: RestartRun, burn_in: int) -> np.ndarray:
@@ -131,10 +141,10 @@ def fragments(run: RestartRun) -> list[tuple[np.ndarray, bool]]:
 
 
 def expected_overlap_curve(runs: Mapping[str, Sequence[RestartRun]]) -> np.ndarray:
-    """Expected average overlap by length of the video: entry n is for videos of n frames, 0 and 1 are NaN.
+    """Expected average overlap by number of frames tracked: entry n is the mean over n frames after a start.
 
     A fragment that ended in a failure goes on with overlap 0 for ever; one that ended with its video counts
-    for lengths up to its own. The mean over a fragment leaves out the frame of its start. Repetitions of a
+    up to its own length. The frame of the start is not among the n; entry 0 is NaN. Repetitions of a
     video share its weight.
     """
     parts = [
@@ -143,21 +153,20 @@ def expected_overlap_curve(runs: Mapping[str, Sequence[RestartRun]]) -> np.ndarr
         for run in repeats
         for overlaps, failed in fragments(run)
     ]
-    longest = max((len(run.regions) for repeats in runs.values() for run in repeats), default=0)
+    longest = max((len(run.regions) for repeats in runs.values() for run in repeats), default=1) - 1
     totals, weights = np.zeros(longest + 1), np.zeros(longest + 1)
     for overlaps, failed, weight in parts:
-        padded = np.zeros(longest - 1)
+        padded = np.zeros(longest)
         padded[: len(overlaps)] = overlaps
-        last = longest if failed else len(overlaps) + 1
-        lengths = np.arange(2, last + 1)
-        totals[2 : last + 1] += weight * padded.cumsum()[: last - 1] / (lengths - 1)
-        weights[2 : last + 1] += weight
+        last = longest if failed else len(overlaps)
+        totals[1 : last + 1] += weight * padded.cumsum()[:last] / np.arange(1, last + 1)
+        weights[1 : last + 1] += weight
     with np.errstate(invalid="ignore"):
         return np.where(weights > 0, totals / weights, np.nan)
 
 
 def expected_average_overlap(runs: Mapping[str, Sequence[RestartRun]], lengths: tuple[int, int] = (100, 356)) -> float:
-    """EAO: the mean of `expected_overlap_curve` over typical `lengths` (both included).
+    """EAO: the mean of `expected_overlap_curve` over typical `lengths` (both included), as VOT's toolkit has it.
 
     Raises:
         ValueError: no run reaches into that range.
@@ -171,7 +180,7 @@ def expected_average_overlap(runs: Mapping[str, Sequence[RestartRun]], lengths: 
 def evaluate_vot(
     runs: Mapping[str, Sequence[RestartRun]], challenge: str = "vot2018", lengths: tuple[int, int] | None = None
 ) -> dict[str, float]:
-    """Accuracy, robustness, failures and, where a video is as long as the shortest typical one, EAO.
+    """Accuracy, robustness, failures and, where a video is longer than the shortest typical one, EAO.
 
     Args:
         runs: the repetitions by video.
@@ -184,6 +193,6 @@ def evaluate_vot(
         "accuracy": accuracy(runs), "robustness": robustness(runs), "failures": failures_per_sequence(runs)
     }  # fmt: skip
     typical = lengths or TYPICAL_LENGTHS[challenge]
-    if max(len(run.regions) for repeats in runs.values() for run in repeats) >= typical[0]:
+    if max(len(run.regions) for repeats in runs.values() for run in repeats) > typical[0]:
         scores["EAO"] = expected_average_overlap(runs, typical)
     return scores

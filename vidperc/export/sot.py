@@ -96,17 +96,19 @@ def export_vot(
     records: Sequence[VideoRecord],
     path: str | Path,
     experiment: str = "baseline",
+    times: Mapping[str, Sequence[np.ndarray]] | None = None,
 ) -> Path:
-    """A VOT result folder: `EXPERIMENT/NAME/NAME_001.txt`, a file per repetition.
+    """A VOT result folder: `EXPERIMENT/NAME/NAME_001.txt`, a file per repetition, and `NAME_time.txt`.
 
     Args:
         runs: by sequence, repetitions of entries per frame: a region (4, 2), or 0 skipped, 1 started, 2 failed.
         records: the sequences.
         path: the tracker's folder, must not have this experiment yet.
         experiment: name of the subfolder.
+        times: by sequence, (T,) seconds per frame of each repetition; without them there is no `NAME_time.txt`.
 
     Raises:
-        ExportError: sequences or frames that do not fit, a region that is none, an order that cannot be.
+        ExportError: sequences, frames or times that do not fit, a region that is none, an order that cannot be.
         FileExistsError: the experiment is there already.
     """
     missing = [record.name for record in records if not runs.get(record.name)]
@@ -118,13 +120,30 @@ def export_vot(
         for record in records
         for number, entries in enumerate(runs[record.name], 1)
     }
+    if times is not None:
+        for record in records:
+            files[f"{record.name}/{record.name}_time.txt"] = time_lines(
+                record, times.get(record.name, ()), len(runs[record.name])
+            )
     base = Path(path) / experiment
     if base.exists():
         raise FileExistsError(f"{base} exists already")
     for name, text in files.items():
-        (base / name).parent.mkdir(parents=True, exist_ok=True)
-        (base / name).write_text(text, encoding="ascii")
+        write_text(base / name, text)
     return base
+
+
+def time_lines(record: VideoRecord, times: Sequence[np.ndarray], repetitions: int = 1) -> str:
+    """The text of VOT's file of times: a line per frame, with the seconds of each repetition.
+
+    Raises:
+        ExportError: another number of repetitions or frames, or times that are negative or not finite.
+    """
+    length = record.length if record.length is not None else len(record.frames or ())
+    table = np.asarray(times, dtype=float)
+    if table.shape != (repetitions, length) or not (np.isfinite(table).all() and (table >= 0).all()):
+        raise ExportError(f"{record.name}: expected {repetitions} x {length} times in seconds, got {table.shape}")
+    return "".join(",".join(f"{value:.6f}" for value in row) + "\n" for row in table.T)
 
 
 def vot_lines(record: VideoRecord, entries: Sequence[np.ndarray | int]) -> str:
@@ -139,7 +158,8 @@ def vot_lines(record: VideoRecord, entries: Sequence[np.ndarray | int]) -> str:
     lines, running = [], False
     for frame, entry in enumerate(entries):
         if isinstance(entry, int):
-            if entry not in (0, 1, 2) or (entry == 2 and not running) or (entry == 1 and running):
+            possible = {1} if frame == 0 else {0, 2} if running else {0, 1}
+            if entry not in possible:
                 raise ExportError(f"{record.name}, frame {frame}: code {entry} cannot be here")
             running = entry == 1
             lines.append(f"{entry}\n")

@@ -249,7 +249,10 @@ def as_prompt(prompt: Instances | Sequence[float] | Tensor | None) -> Instances 
     if prompt is None:
         return None
     if not isinstance(prompt, Instances):
-        boxes = torch.as_tensor(prompt, dtype=torch.float32)
+        try:
+            boxes = torch.as_tensor(prompt, dtype=torch.float32)
+        except (TypeError, ValueError, RuntimeError):  # words, rows of unequal lengths
+            raise ValueError(f"prompt: expected a box x1 y1 x2 y2 or boxes (N, 4), got {prompt!r}") from None
         if boxes.shape[-1:] != (4,) or boxes.ndim > 2:
             raise ValueError(f"prompt: expected a box x1 y1 x2 y2 or boxes (N, 4), got shape {tuple(boxes.shape)}")
         prompt = Instances(boxes=boxes.reshape(-1, 4))

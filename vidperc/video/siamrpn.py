@@ -17,6 +17,8 @@ from .siamrpn_head import SiameseRPNHead, TemplateKernels
 from .siamrpn_network import ModuleNetwork, SiameseNetwork, fold
 from .siamrpn_training import SiameseCriterion, training_batch
 
+LARGEST = 1e6  # pixels a prompt may reach: beyond, float32 no longer tells pixels apart
+
 
 @dataclass(slots=True)
 class SiamRPNTargets:
@@ -32,6 +34,7 @@ class SiamRPNTargets:
 class SiamRPNState:
     """The prompt, and the objects once the first frame has been seen."""
 
+    video: str  # its name, for errors
     prompt: Instances
     targets: SiamRPNTargets | None = None
 
@@ -110,18 +113,20 @@ class SiamRPN(SequenceModel):
         if video is None or video.prompt is None:
             name = "a session" if video is None else video.name
             raise ValueError(f"{name}: SiamRPN needs a prompt, the box x1 y1 x2 y2 of the object in the first frame")
-        return SiamRPNState(video.prompt.to(self.device))
+        return SiamRPNState(video.name, video.prompt.to(self.device))
 
     def step(self, frame: Frame, state: SiamRPNState) -> Instances:
         return self.step_batch([frame], [state])[0]
 
     def step_batch(self, frames: Sequence[Frame], states: Sequence[SiamRPNState]) -> list[Instances]:
         """One step of several videos; the search crops of all their objects go through the network together."""
+        for frame, state in zip(frames, states, strict=True):
+            check_frame(frame, state.video)
         images = [frame.image.to(self.device) for frame in frames]
-        for frame, image, state in zip(frames, images, states, strict=True):
+        for frame, image, state in zip(frames, images, states):
             if state.targets is not None:
                 continue
-            check_prompt(state.prompt.boxes, frame)
+            check_prompt(state.prompt.boxes, frame, state.video)
             state.targets = self.embed(image, state.prompt.boxes)
         running = [i for i, state in enumerate(states) if not is_first(state)]
         if running:
@@ -242,13 +247,17 @@ class SiamRPN(SequenceModel):
             objects: rows of the prompt; None for all that are lost.
 
         Raises:
-            ValueError: before the first `step`.
+            ValueError: before the first `step`, or an object that there is not.
         """
         targets = state.targets
         if targets is None:
-            raise ValueError("redetect: step has not seen a frame of this video yet")
+            raise ValueError(f"{state.video}: redetect: step has not seen a frame of this video yet")
+        check_frame(frame, state.video)
         if objects is None:
             objects = (targets.scores < self.lost_threshold).nonzero()[:, 0].tolist()
+        unknown = [row for row in objects if not 0 <= row < len(targets.boxes)]
+        if unknown:
+            raise ValueError(f"{state.video}: redetect: object {unknown[0]} of {len(targets.boxes)}, counted from 0")
         with self.inference():
             boxes, scores = targets.boxes.clone(), targets.scores.clone()
             for row in objects:
@@ -303,19 +312,36 @@ def is_first(state: SiamRPNState) -> bool:
     return state.targets is not None and bool(state.targets.scores.isnan().any())
 
 
-def check_prompt(boxes: Tensor, frame: Frame) -> None:
-    """Every box shares some area with the frame.
+def check_frame(frame: Frame, video: str) -> None:
+    """The frame is a picture that can be looked at.
 
     Raises:
-        ValueError: naming the box that does not.
+        ValueError: naming video and frame: another shape or type, or values that are not finite.
+    """
+    image = frame.image
+    if not isinstance(image, Tensor) or image.ndim != 3 or image.shape[0] != 3 or 0 in image.shape:
+        got = f"a tensor {tuple(image.shape)}" if isinstance(image, Tensor) else type(image).__name__
+        raise ValueError(f"{video}, frame {frame.index}: expected an RGB tensor (3, H, W), got {got}")
+    if image.dtype != torch.uint8 and not image.is_floating_point():
+        raise ValueError(f"{video}, frame {frame.index}: expected uint8 or floats from 0 to 255, got {image.dtype}")
+    if image.is_floating_point() and not torch.isfinite(image).all():
+        raise ValueError(f"{video}, frame {frame.index}: there are pixels that are not finite")
+
+
+def check_prompt(boxes: Tensor, frame: Frame, video: str) -> None:
+    """Every box shares some area with the frame, and is not larger than any picture.
+
+    Raises:
+        ValueError: naming the video and the box.
     """
     height, width = frame.size
     outside = (boxes[:, 0] >= width) | (boxes[:, 1] >= height) | (boxes[:, 2] <= 0) | (boxes[:, 3] <= 0)
-    if outside.any():
-        row = int(outside.nonzero()[0])
-        raise ValueError(
-            f"prompt: box {row} {boxes[row].tolist()} lies outside of frame {frame.index}, {width}x{height} pixels"
-        )
+    for wrong, text in ((outside, "lies outside of"), (boxes.abs().amax(1) > LARGEST, "is too large for")):
+        if wrong.any():
+            row = int(wrong.nonzero()[0])
+            raise ValueError(
+                f"{video}: prompt: box {row} {boxes[row].tolist()} {text} frame {frame.index}, {width}x{height} pixels"
+            )
 
 
 def _cover(length: int, reach: float, device: torch.device) -> Tensor:

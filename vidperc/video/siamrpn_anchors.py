@@ -88,11 +88,20 @@ class Postprocessor:
         penalty: strength of the shape penalty.
         window_influence: share of the cosine window in the choice.
         size_rate: how fast the size follows, at score 1 without a penalty.
+
+    Raises:
+        ValueError: a number out of its range.
     """
 
     penalty: float = 0.05
     window_influence: float = 0.42
     size_rate: float = 0.38
+
+    def __post_init__(self) -> None:
+        for name, most in (("penalty", math.inf), ("window_influence", 1), ("size_rate", 1)):
+            value = getattr(self, name)
+            if not (isinstance(value, (int, float)) and math.isfinite(value) and 0 <= value <= most):
+                raise ValueError(f"{name}: expected a number from 0 to {most}, got {value!r}")
 
     def __call__(
         self, logits: Tensor, codes: Tensor, anchors: Tensor, window: Tensor, boxes: Tensor, scales: Tensor

@@ -7,6 +7,7 @@ multiplications, are done by Winograd's method, whose weights take four times th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..image.backbones.siamese_resnet import SiameseBottleneck, SiameseResNet
+from ..layers.fuse import fuse_conv_norm
 from ..layers.packed_conv import PackedConv, can_pack
 from ..layers.winograd import WinogradConv
 from ..ops.correlation import depthwise_correlation
@@ -83,23 +85,14 @@ FoldedConv = PlainConv | WinogradConv
 Geometry = tuple[int, int, int]  # stride, padding, dilation
 
 
-def fold_norm(conv: nn.Conv2d, norm: nn.Module | None) -> tuple[Tensor, Tensor | None]:
-    """Weight and bias, in float32, of a convolution with the batch norm after it in one, for evaluation."""
-    weight, bias = conv.weight.detach().float(), conv.bias
-    if isinstance(norm, nn.BatchNorm2d):  # an identity where it is folded already
-        mean, variance = norm.running_mean, norm.running_var
-        assert mean is not None and variance is not None
-        scale = norm.weight.detach() * (variance + norm.eps).rsqrt()
-        weight = weight * scale[:, None, None, None]
-        bias = norm.bias - mean * scale
-    return weight, None if bias is None else bias.detach()
+def plain_conv(conv: nn.Conv2d, dtype: torch.dtype, side: int, *, relu: bool = False) -> PlainConv:
+    """A convolution done directly, best for inputs (B, I, side, side)."""
+    return direct_conv(*weights_of(conv), geometry_of(conv), dtype, side, relu=relu)
 
 
-def plain_conv(
-    conv: nn.Conv2d, norm: nn.Module | None, dtype: torch.dtype, side: int, *, relu: bool = False
-) -> PlainConv:
-    """A folded convolution, done directly, best for inputs (B, I, side, side)."""
-    return direct_conv(*fold_norm(conv, norm), geometry_of(conv), dtype, side, relu=relu)
+def weights_of(conv: nn.Conv2d) -> tuple[Tensor, Tensor | None]:
+    """Weight and bias, in float32."""
+    return conv.weight.detach().float(), None if conv.bias is None else conv.bias.detach().float()
 
 
 def direct_conv(
@@ -134,19 +127,18 @@ def side_after(conv: nn.Conv2d, side: int) -> int:
 
 
 class FoldedBottleneck:
-    """A residual block of folded convolutions, best for inputs of `side`."""
+    """A residual block whose norms are folded, best for inputs of `side`."""
 
     def __init__(self, block: SiameseBottleneck, dtype: torch.dtype, side: int) -> None:
         self.side = side_after(block.conv2, side)  # of the output
-        self.reduce = plain_conv(block.conv1, block.bn1, dtype, side, relu=True)
-        middle = fold_norm(block.conv2, block.bn2)
-        self.middle = best_conv(*middle, geometry_of(block.conv2), dtype, side, relu=True)
-        self.expand = plain_conv(block.conv3, block.bn3, dtype, self.side, relu=True)
+        self.reduce = plain_conv(block.conv1, dtype, side, relu=True)
+        self.middle = best_conv(*weights_of(block.conv2), geometry_of(block.conv2), dtype, side, relu=True)
+        self.expand = plain_conv(block.conv3, dtype, self.side, relu=True)
         self.downsample: FoldedConv | None = None
         if isinstance(block.downsample, nn.Sequential):
-            conv, norm = block.downsample
+            conv = block.downsample[0]
             assert isinstance(conv, nn.Conv2d)
-            self.downsample = best_conv(*fold_norm(conv, norm), geometry_of(conv), dtype, side, relu=False)
+            self.downsample = best_conv(*weights_of(conv), geometry_of(conv), dtype, side, relu=False)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Changes `x`."""
@@ -155,7 +147,7 @@ class FoldedBottleneck:
 
 
 class FoldedLevel:
-    """Both branches of the head on one level, of folded convolutions, best for search features of `side`.
+    """Both branches of the head on one level, norms folded, best for search features of `side`.
 
     Both convolve the same search features first: that is done for both at once.
     """
@@ -164,13 +156,13 @@ class FoldedLevel:
         self, classification: CorrelationBranch, regression: CorrelationBranch, dtype: torch.dtype, side: int
     ) -> None:
         branches = (classification, regression)
-        self.kernels = [plain_conv(b.kernel_convs.conv, b.kernel_convs.bn, dtype, 7, relu=True) for b in branches]
-        weights, biases = zip(*(fold_norm(b.search_convs.conv, b.search_convs.bn) for b in branches))
+        self.kernels = [plain_conv(b.kernel_convs.conv, dtype, 7, relu=True) for b in branches]
+        weights, biases = zip(*(weights_of(b.search_convs.conv) for b in branches))
         self.search = best_conv(torch.cat(weights), torch.cat(biases), (1, 0, 1), dtype, side, relu=True)
         side -= 6  # the 3x3 convolution, and the correlation with 5x5
         hidden = [b.head_convs[0] for b in branches]
-        self.hidden = [plain_conv(part.conv, part.bn, dtype, side, relu=True) for part in hidden]  # type: ignore[arg-type]
-        self.last = [plain_conv(b.head_convs[1].conv, None, dtype, side) for b in branches]  # type: ignore[arg-type]
+        self.hidden = [plain_conv(part.conv, dtype, side, relu=True) for part in hidden]  # type: ignore[arg-type]
+        self.last = [plain_conv(b.head_convs[1].conv, dtype, side) for b in branches]  # type: ignore[arg-type]
 
     def __call__(self, kernels: Sequence[Tensor], search: Tensor) -> list[Tensor]:
         """Logits and codes from both branches' kernels."""
@@ -180,10 +172,10 @@ class FoldedLevel:
 
 
 class FoldedNetwork:
-    """The whole network, folded, for evaluation in `dtype`; made of copies, it does not follow later training.
+    """The whole network for evaluation in `dtype`; made of copies, it does not follow later training.
 
     Args:
-        backbone, neck, head: the network.
+        backbone, neck, head: the network, its batch norms folded into its convolutions.
         dtype: of weights and activations.
         side: of the search crops, that it is to be fastest for.
     """
@@ -192,7 +184,7 @@ class FoldedNetwork:
         self, backbone: SiameseResNet, neck: ChannelReducer, head: SiameseRPNHead, dtype: torch.dtype, side: int
     ) -> None:
         self.dtype, self.out_indices = dtype, backbone.out_indices
-        self.stem = plain_conv(backbone.conv1, backbone.bn1, dtype, side, relu=True)
+        self.stem = plain_conv(backbone.conv1, dtype, side, relu=True)
         side = (side_after(backbone.conv1, side) - 1) // 2 + 1  # after the pooling
         self.stages: list[list[FoldedBottleneck]] = []
         for name in backbone.stage_names:
@@ -200,7 +192,7 @@ class FoldedNetwork:
             for block in getattr(backbone, name):
                 self.stages[-1].append(FoldedBottleneck(block, dtype, side))
                 side = self.stages[-1][-1].side
-        self.neck = [plain_conv(part.conv, part.bn, dtype, side) for part in neck.convs]  # type: ignore[arg-type, union-attr]
+        self.neck = [plain_conv(part.conv, dtype, side) for part in neck.convs]  # type: ignore[arg-type, union-attr]
         pairs = zip(head.cls_heads, head.reg_heads, strict=True)
         self.levels = [FoldedLevel(*pair, dtype, side) for pair in pairs]  # type: ignore[arg-type]
         self.cls_weight, self.reg_weight = head.cls_weight.detach().clone(), head.reg_weight.detach().clone()
@@ -228,8 +220,11 @@ class FoldedNetwork:
 
 def fold(modules: ModuleNetwork, dtype: torch.dtype, side: int) -> SiameseNetwork:
     """The folded network, best for search crops of `side`, where its parts are the known ones, else the modules."""
-    backbone, neck, head = modules.backbone, modules.neck, modules.head
-    if not (isinstance(backbone, SiameseResNet) and isinstance(neck, ChannelReducer)):
+    if not (isinstance(modules.backbone, SiameseResNet) and isinstance(modules.neck, ChannelReducer)):
         return modules
-    with torch.inference_mode(False), torch.no_grad(), torch.autocast(head.cls_weight.device.type, enabled=False):
-        return FoldedNetwork(backbone, neck, head, dtype, side)
+    device = modules.head.cls_weight.device.type
+    with torch.inference_mode(False), torch.no_grad(), torch.autocast(device, enabled=False):
+        backbone, neck, head = (
+            fuse_conv_norm(deepcopy(part).eval()) for part in (modules.backbone, modules.neck, modules.head)
+        )
+        return FoldedNetwork(backbone, neck, head, dtype, side)  # type: ignore[arg-type]

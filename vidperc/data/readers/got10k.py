@@ -17,7 +17,8 @@ from .sot_files import folder, pictures, read_flags, read_names, read_table, sot
 def read_got10k(root: str | Path, split: str = "val", names: Sequence[str] | None = None) -> list[VideoRecord]:
     """Sequences of a split ("train", "val", "test"); of the test set the first box is known only.
 
-    `cover` (T,), 0 to 8 eighths of the object that are seen, and the `category` are attributes.
+    `cover` (T,), 0 to 8 eighths of the object that are seen, and the `category` are attributes. The object is absent
+    where it is marked so and, as the benchmark counts, where nothing of it is seen.
 
     Raises:
         DataError: a missing or broken file.
@@ -31,7 +32,7 @@ def read_got10k(root: str | Path, split: str = "val", names: Sequence[str] | Non
 def _read_sequence(path: Path) -> VideoRecord:
     frames = pictures(path)
     boxes = read_table(path / "groundtruth.txt", (4,))
-    absent = read_flags(path / "absence.label", len(frames))[: len(boxes)]
+    absent = read_flags(path / "absence.label", len(frames))
     cover = np.full(len(frames), 8)
     if (path / "cover.label").is_file():
         cover = read_table(path / "cover.label").reshape(-1).astype(int)
@@ -40,7 +41,8 @@ def _read_sequence(path: Path) -> VideoRecord:
     meta = ConfigParser()
     meta.read(path / "meta_info.ini", encoding="utf-8")
     numbers = re.findall(r"\d+", meta.get("METAINFO", "resolution", fallback=""))  # (width, height)
+    size = (int(numbers[1]), int(numbers[0])) if len(numbers) == 2 else None
     return sot_record(
-        path.name, frames, boxes, absent=absent, size=(int(numbers[1]), int(numbers[0])) if len(numbers) == 2 else None,
+        path.name, frames, boxes, absent=(absent | (cover == 0))[: len(boxes)], size=size,
         cover=cover, category=meta.get("METAINFO", "object_class", fallback=""),
     )  # fmt: skip
