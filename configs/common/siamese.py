@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import fiddle as fdl
+import numpy as np
 
 from vidperc.data.datasets import ClipDataset
 from vidperc.data.frame_samplers import Pair
@@ -18,14 +20,14 @@ from vidperc.data.transforms.siamese import SiamesePair
 from vidperc.engine.experiment import TrainData
 from vidperc.engine.optim import SGD, Rule
 from vidperc.engine.schedule import Curve, Schedule
-from vidperc.structures import VideoRecord
+from vidperc.structures import Instances, VideoRecord
 
 EPOCHS = 20
 
 
 @dataclass(frozen=True)
 class RiseAndFall(Curve):
-    """The rate rises in equal steps from `first` to 1 in `rise` epochs, then falls by equal factors to `final`."""
+    """The rate rises by equal factors from `first` to 1 in `rise` epochs, then falls by equal factors to `final`."""
 
     epochs: int = EPOCHS
     rise: int = 5
@@ -35,7 +37,7 @@ class RiseAndFall(Curve):
     def __call__(self, progress: float) -> float:
         epoch = min(int(progress * self.epochs), self.epochs - 1)
         if epoch < self.rise:
-            return self.first + (1 - self.first) * epoch / max(self.rise - 1, 1)
+            return float(self.first ** (1 - epoch / self.rise))
         done = (epoch - self.rise) / max(self.epochs - self.rise - 1, 1)
         return math.exp(done * math.log(self.final))
 
@@ -43,12 +45,30 @@ class RiseAndFall(Curve):
 def mixed_pairs(
     sources: Sequence[Sequence[VideoRecord]], shares: Sequence[float], samples: int, transforms: Sequence[Transform]
 ) -> TrainData:
-    """Pairs of several data sets, of which `samples` are an epoch, taken from each in the given shares."""
+    """Pairs of several data sets, of which `samples` are an epoch, taken from each in the given shares.
+
+    Within a data set every object comes equally often, however long it is seen.
+    """
     dataset = ClipDataset([record for source in sources for record in source], Pair(100), transforms)
+    weights = [frame_weights(record) for record in dataset.records]
     source_of = [number for number, source in enumerate(sources) for _ in source]
-    owners = [source_of[video] for video, _ in dataset.keys]
-    counts = [owners.count(number) for number in range(len(sources))]
-    return TrainData(dataset, repeats=[samples * shares[owner] / counts[owner] for owner in owners])
+    owners = np.array([source_of[video] for video, _ in dataset.keys])
+    repeats = np.array([weights[video].get(frame, 1.0) for video, frame in dataset.keys])
+    totals = np.bincount(owners, repeats, len(sources))
+    return TrainData(dataset, repeats=(repeats * samples * np.asarray(shares)[owners] / totals[owners]).tolist())
+
+
+def frame_weights(record: VideoRecord) -> dict[int, float]:
+    """How often each annotated frame comes where every object comes once, and then in one of its frames."""
+    frames = {index: _identities(objects, index) for index, objects in record.instances.items()}
+    seen = Counter(identity for identities in frames.values() for identity in identities)
+    return {index: sum(1 / seen[identity] for identity in identities) for index, identities in frames.items()}
+
+
+def _identities(objects: Instances, frame: int) -> list[tuple[int, ...]]:
+    """What tells the objects that count apart; without ids each is one of its frame alone."""
+    rows = [row for row in range(len(objects)) if objects.ignored is None or not bool(objects.ignored[row])]
+    return [(frame, row) if objects.ids is None else (int(objects.ids[row]),) for row in rows]
 
 
 def published_pairs(data: str = "data", samples: int = 600_000) -> TrainData:

@@ -19,6 +19,8 @@ from ..common.synthetic import SIZE, synthetic_training, tiny_schedule
 
 TEMPLATE, SEARCH = 63, 127  # sides of the crops: half of the published ones, about the objects' own resolution
 
+COLOURS = ((10.0, 0.0, 0.0), (0.0, 10.0, 0.0), (0.0, 0.0, 10.0))  # of drawn objects, which differ in every direction
+
 
 def tiny_siamese_rpn() -> fdl.Config:
     """One block per stage, three stages of a quarter of the channels: 0.65 million parameters."""
@@ -35,8 +37,9 @@ def tiny_siamese_rpn() -> fdl.Config:
     )
     pairs = fdl.Config(
         SiamesePair,
-        template=fdl.Config(CropRange, TEMPLATE, shift=2, scale=0.05),
-        search=fdl.Config(CropRange, SEARCH, shift=24, scale=0.18, blur=0.2),
+        template=fdl.Config(CropRange, TEMPLATE, shift=2, scale=0.05, colours=COLOURS),
+        search=fdl.Config(CropRange, SEARCH, shift=24, scale=0.18, blur=0.2, blur_sides=(3, 11), colours=COLOURS),
+        neighbour=0.5,
     )
     return fdl.Config(
         Experiment,

@@ -14,14 +14,14 @@ from vidperc import open_session
 from vidperc.data.datasets import ClipDataset
 from vidperc.data.frame_samplers import Pair
 from vidperc.data.synthetic import synthetic_videos
-from vidperc.data.transforms.siamese import CropRange, SiamesePair
+from vidperc.data.transforms.siamese import CropRange, SiamesePair, _recolour
 from vidperc.engine.experiment import TestData
 from vidperc.engine.test import test as score
 from vidperc.evaluation.sot_evaluator import SOTEvaluator, one_pass
 from vidperc.models import get_config, load, prepare
 from vidperc.ops.correlation import depthwise_correlation
 from vidperc.ops.crop import sample_windows, window_bounds
-from vidperc.structures import Clip, Frame, Instances, TrackState, Video
+from vidperc.structures import Clip, Frame, Instances, TrackState, Video, VideoRecord
 from vidperc.video.siamrpn_anchors import (
     AnchorGrid,
     Postprocessor,
@@ -322,7 +322,7 @@ def test_assignment_by_hand():
     assert (labels == OBJECT).sum() == 13
     assert labels.reshape(25, 25, 5)[12, 12, 2] == OBJECT
     assert labels.reshape(25, 25, 5)[12, 13, 2] == OBJECT  # 56 * 64 shared: overlap 0.78
-    assert (labels == BACKGROUND).sum() == 64 - 13
+    assert (labels == BACKGROUND).sum() == 48  # of 64 samples a quarter is kept for objects
     far = labels.reshape(25, 25, 5)[12, 15, 2]  # 40 of 64 shared: overlap 0.45, neither
     assert far == IGNORED
     other = criterion.assign_distractor(anchors, torch.tensor([16.0, 0, 64, 64]))
@@ -359,7 +359,7 @@ def test_pairs_hold_the_object_where_the_box_says():
     picture[40:80, 60:90] = (255, 0, 0)
     frame = Frame.from_array(picture)
     frame.instances = Instances(torch.tensor([[60.0, 40, 90, 80]]), ids=torch.tensor([4]))
-    clean = {"colour": 0.0}
+    clean = {"colours": ((0.0,) * 3,) * 3}
     transform = SiamesePair(CropRange(127, 4, 0.05, **clean), CropRange(255, 64, 0.18, **clean), positive=1.0)
     offsets = []
     for seed in range(8):
@@ -371,7 +371,40 @@ def test_pairs_hold_the_object_where_the_box_says():
         assert [crop.size for crop in clip.frames] == [(127, 127), (255, 255)]
         offsets.append(to_centers(clip.frames[1].instances.boxes)[0, :2] - 127.5)
     assert torch.stack(offsets).abs().max() > 30  # not always in the middle
-    assert torch.stack(offsets).abs().max() <= 64.01
+    assert torch.stack(offsets).abs().max() <= 64 / (1 - 0.18) + 0.01
+
+
+def test_colours_shift_together_as_published():
+    """Standard deviations by channel are the lengths of the rows: 1.2, 2.5 and 8.2 for red, green and blue."""
+    grey = np.full((8, 8, 3), 128, np.uint8)
+    rng = np.random.default_rng(0)
+    offsets = np.stack([_recolour(grey, CropRange(127, 4, 0.05), rng)[0, 0] for _ in range(4000)]) - 128.0
+    assert offsets.std(0) == pytest.approx([1.204, 2.520, 8.235], rel=0.05)
+    assert np.abs(offsets.mean(0)).max() < 0.4
+    alike = _recolour(grey, CropRange(127, 4, 0.05), rng)
+    assert (alike == alike[0, 0]).all()
+
+
+def test_blur_is_a_cross():
+    picture = np.zeros((21, 21, 3), np.uint8)
+    picture[10, 10] = 250
+    still = ((0.0,) * 3,) * 3
+    drawn = CropRange(127, 4, 0.05, blur=1.0, blur_sides=(5, 5), colours=still)
+    blurred = _recolour(picture, drawn, np.random.default_rng(0))[..., 0].astype(float)
+    ys, xs = blurred.nonzero()
+    assert {*zip(ys, xs)} <= {(10, x) for x in range(8, 13)} | {(y, 10) for y in range(8, 13)}
+    assert blurred[10, 10] == 50  # one fifth, however it is shared between the two directions
+    assert blurred[8, 10] + blurred[10, 8] == pytest.approx(50, abs=1)
+
+
+def test_losses_are_means_over_pairs():
+    """A pair with 13 objects among its anchors, and one of different objects: its 16 count as much as the other's."""
+    anchors, boxes = AnchorGrid().boxes(25, 25), torch.tensor([[0.0, 0, 64, 64], [0.0, 0, 64, 64]])
+    logits, codes = torch.zeros(2, len(anchors), 2), encode(anchors, boxes[:1]).expand(2, -1, -1) + 0.5
+    logits[1, :, 0] = 20
+    losses = SiameseCriterion()(logits, codes, anchors, boxes, torch.tensor([True, False]))
+    assert losses["loss_cls"].item() == pytest.approx((math.log(2) / 2 + math.log(2) / 2 + 0) / 2, rel=1e-5)
+    assert losses["loss_bbox"].item() == pytest.approx(1.2 * 4 * 0.5 / 2, rel=1e-4)
 
 
 def test_negative_pairs_have_another_id():
@@ -443,11 +476,11 @@ def test_tuning_confirms_the_best_and_leaves_the_model_as_it_was(model, frames):
 
 
 def test_published_schedule_and_mix():
-    from vidperc.configs.common.siamese import RiseAndFall, mixed_pairs
+    from vidperc.configs.common.siamese import RiseAndFall, frame_weights, mixed_pairs
 
     curve = RiseAndFall()
     rates = [curve((epoch + 0.5) / 20) for epoch in range(20)]
-    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert rates[:5] == pytest.approx([0.2, 0.27595, 0.38073, 0.52531, 0.72478], abs=1e-5)
     assert rates[5] == 1 and rates[19] == pytest.approx(0.1)
     falls = np.diff(np.log(rates[5:]))
     assert falls == pytest.approx(falls[0])
@@ -456,6 +489,14 @@ def test_published_schedule_and_mix():
     )
     data = mixed_pairs([first, second], (0.25, 0.75), 100, [])
     assert data.repeats == pytest.approx([25 / 4] * 4 + [75 / 8] * 8)
+    box = torch.tensor([[0.0, 0, 20, 20]])
+    first, both = (Instances(box.repeat(len(ids), 1), ids=torch.tensor(ids)) for ids in ([1], [1, 2]))
+    long = VideoRecord("long", length=3, instances={0: first, 1: both, 2: first})
+    three = Instances(box.repeat(3, 1), ignored=torch.tensor([False, True, False]))
+    still = VideoRecord("still", length=1, instances={0: three})
+    assert frame_weights(long) == pytest.approx({0: 1 / 3, 1: 4 / 3, 2: 1 / 3})
+    assert frame_weights(still) == {0: 2.0}
+    assert mixed_pairs([[long], [still]], (0.4, 0.6), 100, []).repeats == pytest.approx([20 / 3, 80 / 3, 20 / 3, 60])
     schedule = fdl.build(get_config("siamese_rpn_r50_fp16_20e_vot2018").schedule)
     assert schedule.precision == "fp16" and schedule.batch_size == 28
     model = fdl.build(get_config("siamese_rpn_r50_20e_lasot").model).train()

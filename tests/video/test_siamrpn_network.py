@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from vidperc.image.backbones.siamese_resnet import SiameseResNet
 from vidperc.layers import winograd
 from vidperc.layers.packed_conv import PackedConv, PackedProducts, can_pack
 from vidperc.layers.winograd import WinogradConv
@@ -127,3 +128,24 @@ def test_the_state_does_not_grow():
             model.step(each, state)
             sizes.append(elements(state))
     assert len(set(sizes)) == 1
+
+
+def test_batch_statistics_follow_in_the_stages_that_learn():
+    backbone = SiameseResNet(depth=14, base_channels=8, trained_stages=(1, 2, 3)).train()
+    before = {name: value.clone() for name, value in backbone.named_buffers() if "running_mean" in name}
+
+    def changed():
+        buffers = dict(backbone.named_buffers())
+        return {name.split(".")[0] for name, value in before.items() if not torch.equal(value, buffers[name])}
+
+    stages = [backbone.layer2, backbone.layer3, backbone.layer4]
+    for stage in stages:
+        stage.requires_grad_(False)  # as a schedule does until their epoch
+    backbone(torch.rand(2, 3, 63, 63))
+    assert changed() == set()
+    for stage in stages:
+        stage.requires_grad_(True)
+    backbone(torch.rand(2, 3, 63, 63))
+    assert changed() == {"layer2", "layer3", "layer4"}
+    backbone.eval()
+    assert not any(module.training for module in backbone.modules())

@@ -87,9 +87,11 @@ def _same_object(clip: Clip) -> bool:
 class SiameseCriterion:
     """Anchors drawn by overlap, cross-entropy half over objects and half over background, L1 on the codes.
 
+    Both are means over the anchors of each pair, and then over the pairs, with 0 for a pair that has none.
+
     Args:
         positive_iou, negative_iou: an anchor is object from the first on, background below the second.
-        samples: anchors of a pair that learn, `positive_fraction` of them objects at most.
+        samples: anchors of a pair that learn: `positive_fraction` of them objects, the rest background, at most.
         negative_samples: anchors about the box of a pair of two different objects that learn as background.
         box_weight: of the L1 loss.
     """
@@ -112,19 +114,17 @@ class SiameseCriterion:
         loss = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none", ignore_index=IGNORED)
         loss = loss.view_as(labels)
         objects, background = labels == OBJECT, labels == BACKGROUND
-        classification = 0.5 * _mean(loss, objects) + 0.5 * _mean(loss, background)
+        classification = (_means(loss, objects) + _means(loss, background)).mean() / 2
         wanted = encode(anchors, boxes[:, None].expand(-1, len(anchors), 4))
         distance = (codes - wanted).abs().sum(-1)  # (B, K)
-        per_pair = (distance * objects).sum(1) / objects.sum(1).clamp(min=1)
-        pairs = objects.any(1).sum().clamp(min=1)
-        return {"loss_cls": classification, "loss_bbox": self.box_weight * per_pair.sum() / pairs}
+        return {"loss_cls": classification, "loss_bbox": self.box_weight * _means(distance, objects).mean()}
 
     def assign(self, anchors: Tensor, box: Tensor) -> Tensor:
         """(K,) OBJECT, BACKGROUND or IGNORED for a pair of one object."""
         overlap = _iou(to_corners(anchors), to_corners(box))
         most = int(self.samples * self.positive_fraction)
         objects = _choose(overlap >= self.positive_iou, most)
-        background = _choose(overlap < self.negative_iou, self.samples - int(objects.sum()))
+        background = _choose(overlap < self.negative_iou, self.samples - most)
         labels = torch.full_like(overlap, IGNORED, dtype=torch.int64)
         labels[background] = BACKGROUND
         labels[objects] = OBJECT
@@ -139,9 +139,9 @@ class SiameseCriterion:
         return labels
 
 
-def _mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of `values` where `mask`; 0 where there are none."""
-    return (values * mask).sum() / mask.sum().clamp(min=1)
+def _means(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean (B,) of each row of `values` (B, K) where `mask`; 0 where there are none."""
+    return (values * mask).sum(1) / mask.sum(1).clamp(min=1)
 
 
 def _choose(mask: Tensor, most: int) -> Tensor:

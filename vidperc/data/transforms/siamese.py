@@ -15,37 +15,46 @@ import torch
 from ...structures import Clip, Frame, Instances
 from .base import MoreClips, Transform
 
+Matrix = tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, float, float]]
+# Red, green and blue of the shifts of colour along the three main directions in which pictures of ImageNet differ.
+PUBLISHED_COLOURS: Matrix = (
+    (-0.55919361, 0.98062831, -0.41940627),
+    (1.72091413, 0.19879334, -1.82968581),
+    (4.64467907, 4.73710203, 4.88324118),
+)
+
 
 @dataclass(frozen=True)
 class CropRange:
-    """How a crop is drawn about its object.
+    """How a crop is drawn about its object; the numbers that are given are the published ones.
 
     Args:
         size: side of the crop in pixels.
-        shift: the object's centre is at most this many pixels of the crop off its middle, in x and in y.
-        scale: the object is at most this share larger or smaller than it is in tracking.
+        shift: the crop's middle is at most this many pixels off the object's centre, in x and in y, before scaling.
+        scale: the crop shows at most this share more or less of the picture than in tracking, in x and in y.
         blur: probability of a blur.
-        colour: standard deviation of the shift of each colour channel.
-        grey: probability of no colour at all.
+        blur_sides: least and greatest side of its kernel, both odd.
+        colours: the colour is shifted by this (red, green, blue) x 3 matrix times three standard normal numbers.
     """
 
     size: int
     shift: float
     scale: float
     blur: float = 0.0
-    colour: float = 10.0
-    grey: float = 0.0
+    blur_sides: tuple[int, int] = (5, 45)
+    colours: Matrix = PUBLISHED_COLOURS
 
 
 class SiamesePair(Transform):
     """Two frames to a template and a search crop with one box each.
 
     In a positive pair both crops show one object, with one id. In a negative pair the ids differ: the search
-    crop shows another object of the same frame, or one of another clip.
+    crop shows an object of another clip, or another one of the same frame.
 
     Args:
         template, search: how the crops are drawn.
         positive: probability of a positive pair.
+        neighbour: probability that a negative pair is with another object of the same frame, where there is one.
         context: share of width + height that is added to each side of a box.
     """
 
@@ -55,9 +64,11 @@ class SiamesePair(Transform):
         search: CropRange = CropRange(255, 64, 0.18, blur=0.2),
         *,
         positive: float = 0.8,
+        neighbour: float = 0.0,
         context: float = 0.5,
     ) -> None:
-        self.template, self.search, self.positive, self.context = template, search, positive, context
+        self.template, self.search, self.positive = template, search, positive
+        self.neighbour, self.context = neighbour, context
 
     def __call__(self, clip: Clip, rng: np.random.Generator, more: MoreClips | None = None) -> Clip:
         if len(clip) != 2:
@@ -80,7 +91,7 @@ class SiamesePair(Transform):
     ) -> tuple[Frame, int, bool]:
         """A frame and the row of an object other than the given one, and whether it is the same after all."""
         others = [other for other in _counted_rows(frame) if other != row]
-        if more is not None and (not others or rng.random() < 0.5):
+        if more is not None and (not others or rng.random() >= self.neighbour):
             elsewhere = more().frames[-1]
             choice = _counted_rows(elsewhere)
             if choice:
@@ -96,8 +107,9 @@ class SiamesePair(Transform):
         width, height = box[2:] - box[:2]
         context = self.context * (width + height)
         side = np.sqrt((width + context) * (height + context)) * drawn.size / self.template.size
-        scale = drawn.size / side * (1 + rng.uniform(-drawn.scale, drawn.scale, 2))
-        middle = drawn.size / 2 + rng.uniform(-drawn.shift, drawn.shift, 2)
+        shown = 1 + rng.uniform(-drawn.scale, drawn.scale, 2)
+        scale = drawn.size / side / shown
+        middle = drawn.size / 2 + rng.uniform(-drawn.shift, drawn.shift, 2) / shown
         picture = frame.array
         # Pixel centres are at halves: column c is drawn from x with (x + 0.5 - centre) * scale + middle = c + 0.5.
         offset = middle - ((box[:2] + box[2:]) / 2 - 0.5) * scale - 0.5
@@ -113,19 +125,17 @@ class SiamesePair(Transform):
 
 
 def _recolour(picture: np.ndarray, drawn: CropRange, rng: np.random.Generator) -> np.ndarray:
-    """Grey or shifted in colour, and blurred, as drawn."""
-    if rng.random() < drawn.grey:
-        picture = np.repeat(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
-    if drawn.colour:
-        picture = np.clip(picture + rng.normal(0, drawn.colour, 3), 0, 255).astype(np.uint8)
+    """Shifted in colour, and blurred, as drawn."""
+    offset = np.array(drawn.colours) @ rng.standard_normal(3)
+    picture = np.clip(np.rint(picture + offset), 0, 255).astype(np.uint8)
     if rng.random() < drawn.blur:
-        length = int(rng.integers(3, 12))
-        kernel = np.zeros((length, length), np.float32)
-        angle = rng.uniform(0, np.pi)
-        reach = np.array([np.cos(angle), np.sin(angle)]) * (length // 2)
-        ends = np.rint(length // 2 + np.stack([-reach, reach])).astype(int).tolist()
-        cv2.line(kernel, ends[0], ends[1], 1.0)
-        picture = cv2.filter2D(picture, -1, kernel / kernel.sum())
+        least, greatest = drawn.blur_sides
+        side = int(rng.choice(np.arange(least, greatest + 1, 2)))
+        share = rng.random()
+        cross = np.zeros((side, side))
+        cross[:, side // 2] += share / side
+        cross[side // 2] += (1 - share) / side
+        picture = cv2.filter2D(picture, -1, cross)
     return picture
 
 

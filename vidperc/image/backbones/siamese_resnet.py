@@ -56,8 +56,8 @@ class SiameseResNet(nn.Module):
         depth: 50, 101, 152, or 14 with one block per stage.
         out_indices: which of the stages 0 to 3 are given out.
         strides, dilations: of each stage.
-        trained_stages: stages (0 to 3) that learn; all others, the stem and all batch statistics are fixed.
-            None to learn everything from nothing.
+        trained_stages: stages (0 to 3) that learn, their batch statistics too as soon as their parameters require
+            gradients; all others and the stem are fixed. None to learn everything from nothing.
         base_channels: width of the stem, 64 in the published network.
     """
 
@@ -97,6 +97,8 @@ class SiameseResNet(nn.Module):
         self.train()
 
     def forward(self, x: Tensor) -> list[Tensor]:
+        if self.training:
+            self._follow_statistics()
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         features = []
         for stage, name in enumerate(self.stage_names):
@@ -116,6 +118,15 @@ class SiameseResNet(nn.Module):
             for module in fixed:
                 freeze(module)
         return self
+
+    def _follow_statistics(self) -> None:
+        """Normalise by the batch in those stages that learn by now: a schedule may let them begin late."""
+        for stage in self.trained_stages or ():
+            module = getattr(self, self.stage_names[stage])
+            learns = any(parameter.requires_grad for parameter in module.parameters())
+            for part in module.modules():
+                if isinstance(part, nn.BatchNorm2d):
+                    part.train(learns)
 
 
 def make_siamese_stage(in_channels: int, width: int, blocks: int, stride: int, dilation: int) -> nn.Sequential:
