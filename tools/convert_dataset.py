@@ -3,7 +3,9 @@
 python tools/convert_dataset.py synthetic motchallenge --out DIR split=test count=4 length=100 flavour=mot
 python tools/convert_dataset.py bdd100k coco --out DIR annotations=labels.json images=FOLDER
 
-The settings are the arguments of the source's reader (`vidperc.data.formats`).
+python tools/convert_dataset.py synthetic imagenet_vid --out DIR split=test count=4 flavour=vid out.split=val
+
+The settings are the arguments of the source's reader (`vidperc.data.formats`), `out.NAME=value` those of the writer.
 """
 
 from __future__ import annotations
@@ -25,8 +27,11 @@ def main() -> int:
     options = parser.parse_intermixed_args()
     began = time.perf_counter()
     try:
-        records = read_dataset(options.source, **dict(options.settings))
-        path = write_dataset(options.target, records, options.out)
+        settings = dict(options.settings)
+        writing = {name: settings.pop(name) for name in list(settings) if name.startswith("out.")}
+        records = read_dataset(options.source, **settings)
+        names = {name.removeprefix("out."): value for name, value in writing.items()}
+        path = write_dataset(options.target, records, options.out, **names)
     except (OSError, ValueError, TypeError) as error:
         print(f"convert_dataset: error: {error}", file=sys.stderr)
         return 1

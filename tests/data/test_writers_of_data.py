@@ -9,6 +9,8 @@ from conftest import ROOT
 
 from vidperc.data.formats import FORMATS, SOURCES, read_dataset, write_dataset
 from vidperc.data.readers.motchallenge import read_mot_sequences
+from vidperc.data.synthetic import CLASSES, synthetic_videos
+from vidperc.engine.video_detection import find_vid
 
 
 def tool(name):
@@ -36,6 +38,23 @@ def test_convert(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["convert_dataset.py", "coco", "otb", "--out", "x", "annotations=no", "images=no"])
     assert tool("convert_dataset").main() == 1
     assert "no: no such file" in capsys.readouterr().err
+
+
+def test_synthetic_videos_as_imagenets_validation_set(tmp_path, monkeypatch):
+    """The option of the writer goes to it, and a model finds the classes that ImageNet does not have by name."""
+    words = ["synthetic", "imagenet_vid", "--out", str(tmp_path), "split=test", "count=2", "length=3", "flavour=vid"]
+    monkeypatch.setattr(sys, "argv", ["convert_dataset.py", *words, "out.split=val"])
+    assert tool("convert_dataset").main() == 0
+    found = find_vid(tmp_path, ("zebra", *CLASSES)).records
+    for written, read in zip(synthetic_videos("test", 2, 3, flavour="vid"), found, strict=True):
+        assert (read.name, read.classes) == (written.name, ("zebra", *CLASSES))
+        for index, objects in read.instances.items():
+            expected = written.load(index).instances
+            expected = expected[~expected.ignored]
+            assert len(objects) > 0
+            assert sorted(objects.labels.tolist()) == sorted((expected.labels + 1).tolist())
+    monkeypatch.setattr(sys, "argv", ["convert_dataset.py", *words, "out.part=val"])
+    assert tool("convert_dataset").main() == 1
 
 
 def test_browse(tmp_path, monkeypatch):

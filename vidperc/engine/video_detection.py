@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..data.readers.pascal import read_imagenet_vid
+from ..data.readers.pascal import IMAGENET_VID, read_imagenet_vid
 from ..evaluation.coco import numbered
 from ..evaluation.vid import VIDEvaluator
 from ..export.detections import coco_rows
@@ -21,7 +21,7 @@ def find_vid(
     """The videos below `root`: ImageNet's layout (Annotations/VID/SPLIT, Data/VID/SPLIT) or COCO's.
 
     Args:
-        classes: of the model.
+        classes: of the model. In ImageNet's files they go by WordNet's id, those that ImageNet VID lacks by name.
         videos: only these, read alone where the layout allows.
 
     Raises:
@@ -29,7 +29,8 @@ def find_vid(
     """
     root = Path(root)
     if (root / "Annotations" / "VID" / split).is_dir():
-        records = read_imagenet_vid(root, split, videos)
+        ids = {name: identifier for identifier, name in IMAGENET_VID.items()}
+        records = read_imagenet_vid(root, split, videos, {ids.get(name, name): name for name in classes})
     else:
         try:
             records = list(find_coco(root, classes).records)
