@@ -66,6 +66,26 @@ def test_resume_keeps_finished_files_and_redoes_the_others(tmp_path):
     assert (tmp_path / "out" / "A-02.txt").is_file()
 
 
+def test_results_of_another_model_are_not_resumed(tmp_path):
+    sequence(tmp_path / "data" / "A-01")
+    options = {"data_root": tmp_path / "data", "out": tmp_path / "out"}
+    run_test("sort_mot15", **options, max_age=2)
+    result = tmp_path / "out" / "A-01.txt"
+    before = result.read_text(), result.stat().st_mtime_ns
+    for name, changes, said in (
+        ("sort_mot15", {"max_age": 3}, "options {'max_age': 2}, now it is {'max_age': 3}"),
+        ("sort_mot15", {"max_age": 2, "half": "val"}, "half None, now it is val"),
+        ("bytetrack_tiny_det", {"max_age": 2}, "model sort_mot15, now it is bytetrack_tiny_det"),
+    ):
+        with pytest.raises(ValueError, match="cannot resume") as caught:
+            run_test(name, **options, resume=True, **changes)
+        assert said in str(caught.value)
+    run_test("sort_mot15", **options, resume=True, max_age=2)
+    assert (result.read_text(), result.stat().st_mtime_ns) == before
+    run_test("sort_mot15", **options, max_age=3)  # without resuming it begins anew
+    run_test("sort_mot15", **options, resume=True, max_age=3)
+
+
 def test_without_ground_truth_there_are_results_and_no_scores(tmp_path):
     sequence(tmp_path / "data" / "A-01", truth=False)
     outcome = run_test("sort_mot15", data_root=tmp_path / "data", out=tmp_path / "out")

@@ -14,7 +14,7 @@ from ..models import get_config
 from ..sequence import Precision
 from .detection import test_detection
 from .mot import test_mot
-from .run import Outcome, Progress, ResultFormat, Run
+from .run import Outcome, Progress, ResultFormat, Run, note_settings
 from .segmentation import test_segmentation
 from .sot import test_sot
 from .video_detection import test_video_detection
@@ -65,7 +65,7 @@ def test(
         data_root: folder of the data set in its benchmark's layout; None takes the synthetic videos.
         sequences: names of the sequences or videos to run; all by default.
         out: results go there, one file per sequence as soon as it is finished, and `scores.json`.
-        resume: leave out sequences whose results are there already.
+        resume: leave out sequences whose results are there already, made by the same model.
         half: "train" or "val", for tracking: only the first or the second half of every sequence, renumbered.
         refinement: "linear", "gaussian" or "kalman", for tracking: refine the results, in `out/refined`.
         format_only: write results and the submission, no scores.
@@ -74,7 +74,8 @@ def test(
         checkpoint, device, precision, overrides: as for `vidperc.load`.
 
     Raises:
-        ValueError: neither a name nor a task, or a task without a default. FileNotFoundError: the data.
+        ValueError: neither a name nor a task, or a task without a default; results to resume that another model
+            made. FileNotFoundError: the data.
     """
     if name is None:
         if task not in DEFAULTS:
@@ -95,4 +96,10 @@ def test(
             name, data_root, sequences, Path(out), resume, format_only, model_options,
             progress if world.rank == 0 else None, world, result_format, coco, half, refinement,
         )  # fmt: skip
+        if world.rank == 0:
+            settings = {
+                "model": name, "checkpoint": checkpoint, "precision": precision, "options": overrides or None,
+                "data": None if data_root is None else Path(data_root).resolve(), "half": half,
+            }  # fmt: skip
+            note_settings(run.out, settings, resume)
         return RUNNERS[of](run)

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from ..engine.processes import Processes
 from ..evaluation.coco import Backend
+from ..io.whole_files import write_json
 
 Progress = Callable[[str, int, "int | None"], None]
 ResultFormat = Literal["coco", "scalabel"]
@@ -43,6 +44,26 @@ class Outcome:
     scores: Any = None
     table: Any = None
     written: list[Path] = field(default_factory=list)
+
+
+def note_settings(out: Path, settings: Mapping[str, Any], resume: bool) -> None:
+    """Write `run.json`, what the results in a folder come from.
+
+    Raises:
+        ValueError: with `resume`, when the results that are there come from something else; says what.
+    """
+    path = out / "run.json"
+    texts = {name: None if value is None else str(value) for name, value in settings.items()}
+    if resume and path.is_file():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        for name, value in texts.items():
+            if before.get(name) != value:
+                raise ValueError(
+                    f"{path}: cannot resume, the results there have {name} {before.get(name)}, now it is {value}; "
+                    "take another folder, or run without resuming"
+                )
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(path, texts)
 
 
 def scored(
