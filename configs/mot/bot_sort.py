@@ -20,6 +20,11 @@ def botsort_mot17_fixed_camera() -> fdl.Config:
     return config
 
 
+def botsort_mot15() -> fdl.Config:
+    """No settings of its own are published."""
+    return botsort_mot17()
+
+
 def botsort_mot16() -> fdl.Config:
     """The same pictures as MOT17's."""
     return botsort_mot17()

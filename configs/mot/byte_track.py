@@ -14,6 +14,11 @@ def bytetrack_mot17() -> fdl.Config:
     return tracking_given_people(fdl.Config(ByteTrack, high=0.6, low=0.1, start=0.7, match=0.9, max_age=30))
 
 
+def bytetrack_mot15() -> fdl.Config:
+    """No settings of its own are published."""
+    return bytetrack_mot17()
+
+
 def bytetrack_mot16() -> fdl.Config:
     """The same pictures as MOT17's."""
     return bytetrack_mot17()

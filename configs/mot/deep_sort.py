@@ -39,6 +39,11 @@ def deepsort_mot20() -> fdl.Config:
     return _given(1701)
 
 
+def deepsort_dancetrack() -> fdl.Config:
+    """With MOT17's appearance network; none is published for dancers, who are dressed alike."""
+    return deepsort_mot17()
+
+
 def deepsort_faster_rcnn_fpn_4e_mot17_private_half() -> fdl.Config:
     tracker = fdl.Config(
         EagerDeepSORT, score_threshold=0.5, max_distance=2.0, budget=10, iou_threshold=0.5, confirm=2, max_age=99

@@ -15,6 +15,11 @@ def ocsort_mot17() -> fdl.Config:
     return tracking_given_people(tracker)
 
 
+def ocsort_mot15() -> fdl.Config:
+    """No settings of its own are published."""
+    return ocsort_mot17()
+
+
 def ocsort_mot16() -> fdl.Config:
     """The same pictures as MOT17's."""
     return ocsort_mot17()
