@@ -71,12 +71,12 @@ def _identities(objects: Instances, frame: int) -> list[tuple[int, ...]]:
     return [(frame, row) if objects.ids is None else (int(objects.ids[row]),) for row in rows]
 
 
-def published_pairs(data: str = "data", samples: int = 600_000) -> TrainData:
-    """The published mix, from the folders `coco` and `ILSVRC` in `data`."""
+def published_pairs(data: str = "data", samples: int = 600_000, grey: float = 0.0) -> TrainData:
+    """The published mix, from the folders `coco` and `ILSVRC` in `data`; a share of the pairs is `grey`."""
     root = Path(data)
     coco = read_coco(root / "coco/annotations/instances_train2017.json", root / "coco/train2017")
     sources = [read_imagenet_vid(root / "ILSVRC", "train"), coco, read_imagenet_det(root / "ILSVRC")]
-    return mixed_pairs(sources, (0.25, 0.2, 0.55), samples, [SiamesePair()])
+    return mixed_pairs(sources, (0.25, 0.2, 0.55), samples, [SiamesePair(grey=grey)])
 
 
 def siamese_training() -> fdl.Config:

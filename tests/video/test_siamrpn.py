@@ -347,6 +347,9 @@ def test_loss_of_a_perfect_answer_is_nothing():
     assert losses["loss_bbox"].item() == pytest.approx(1.2 * 4 * 0.25, rel=1e-4)
 
 
+STILL = CropRange(63, 4, 0.05, colours=((0.0,) * 3,) * 3)
+
+
 def pairs(count, **options):
     records = synthetic_videos("train", count=2, length=12, flavour="sot")
     dataset = ClipDataset(records, Pair(5), [SiamesePair(**options)])
@@ -372,6 +375,15 @@ def test_pairs_hold_the_object_where_the_box_says():
         offsets.append(to_centers(clip.frames[1].instances.boxes)[0, :2] - 127.5)
     assert torch.stack(offsets).abs().max() > 30  # not always in the middle
     assert torch.stack(offsets).abs().max() <= 64 / (1 - 0.18) + 0.01
+
+
+def test_a_pair_is_grey_as_a_whole():
+    shown = [
+        [(frame.array.std(2).max() == 0) for frame in clip.frames]
+        for seed in (0.0, 1.0)
+        for clip in pairs(2, template=STILL, search=STILL, positive=1.0, grey=seed)
+    ]
+    assert shown == [[False, False]] * 2 + [[True, True]] * 2
 
 
 def test_colours_shift_together_as_published():
@@ -473,6 +485,24 @@ def test_tuning_confirms_the_best_and_leaves_the_model_as_it_was(model, frames):
     assert measured == sorted(measured, reverse=True) and 2 <= len(measured) <= 3
     own = next(trial for trial in trials if trial.setting == before)
     assert own.measured is not None and trials[0].measured >= own.measured
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "numbers", "batch", "grey"),
+    [
+        ("lasot", (0.05, 0.42, 0.38), 28, 0.0),
+        ("trackingnet", (0.05, 0.42, 0.38), 28, 0.0),
+        ("uav123", (0.1, 0.1, 0.5), 28, 0.0),
+        ("otb100", (0.4, 0.5, 0.4), 16, 0.2),
+        ("vot2018", (0.04, 0.44, 0.33), 28, 0.0),
+    ],
+)
+def test_published_numbers(benchmark, numbers, batch, grey):
+    for name in (f"siamese_rpn_r50_20e_{benchmark}", f"siamese_rpn_r50_fp16_20e_{benchmark}"):
+        config = get_config(name)
+        assert fdl.build(config.model.postprocessor) == Postprocessor(*numbers)
+        assert config.schedule.batch_size == batch
+        assert getattr(config.train_data, "grey", 0.0) == grey
 
 
 def test_published_schedule_and_mix():

@@ -55,6 +55,7 @@ class SiamesePair(Transform):
         template, search: how the crops are drawn.
         positive: probability of a positive pair.
         neighbour: probability that a negative pair is with another object of the same frame, where there is one.
+        grey: probability that both crops are without colour.
         context: share of width + height that is added to each side of a box.
     """
 
@@ -65,10 +66,11 @@ class SiamesePair(Transform):
         *,
         positive: float = 0.8,
         neighbour: float = 0.0,
+        grey: float = 0.0,
         context: float = 0.5,
     ) -> None:
         self.template, self.search, self.positive = template, search, positive
-        self.neighbour, self.context = neighbour, context
+        self.neighbour, self.grey, self.context = neighbour, grey, context
 
     def __call__(self, clip: Clip, rng: np.random.Generator, more: MoreClips | None = None) -> Clip:
         if len(clip) != 2:
@@ -80,9 +82,10 @@ class SiamesePair(Transform):
         template, search, same = clip.frames[0], clip.frames[1], True
         if rng.random() >= self.positive:
             search, second, same = self._another(search, second, rng, more)
+        grey = rng.random() < self.grey
         frames = [
-            self._crop(template, first, self.template, 0, rng),
-            self._crop(search, second, self.search, 0 if same else 1, rng),
+            self._crop(template, first, self.template, 0, grey, rng),
+            self._crop(search, second, self.search, 0 if same else 1, grey, rng),
         ]
         return Clip(frames=frames, key=1, video=clip.video)
 
@@ -100,7 +103,9 @@ class SiamesePair(Transform):
             return frame, others[int(rng.integers(len(others)))], False
         return frame, row, True
 
-    def _crop(self, frame: Frame, row: int, drawn: CropRange, number: int, rng: np.random.Generator) -> Frame:
+    def _crop(
+        self, frame: Frame, row: int, drawn: CropRange, number: int, grey: bool, rng: np.random.Generator
+    ) -> Frame:
         """The crop about the object in `row`, with its box and the id `number`."""
         assert frame.instances is not None
         box = frame.instances.boxes[row].double().numpy()
@@ -118,6 +123,8 @@ class SiamesePair(Transform):
         crop = cv2.warpAffine(
             picture, matrix, (drawn.size, drawn.size), borderMode=cv2.BORDER_CONSTANT, borderValue=mean
         )
+        if grey:
+            crop = np.repeat(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
         ends = (box.reshape(2, 2) - (box[:2] + box[2:]) / 2) * scale + middle
         objects = Instances(torch.from_numpy(ends.reshape(1, 4)).float(), ids=torch.tensor([number]))
         cropped = Frame.from_array(_recolour(crop, drawn, rng), frame.index, frame.time, frame.name)
