@@ -419,6 +419,19 @@ def test_losses_are_means_over_pairs():
     assert losses["loss_bbox"].item() == pytest.approx(1.2 * 4 * 0.5 / 2, rel=1e-4)
 
 
+def test_an_object_that_has_left_is_paired_with_itself():
+    here, gone = (Frame.from_array(np.full((90, 90, 3), level, np.uint8)) for level in (200, 20))
+    here.instances = Instances(torch.tensor([[30.0, 30, 60, 60]]), ids=torch.tensor([1]))
+    gone.instances = Instances(torch.tensor([[30.0, 30, 60, 60]]), ids=torch.tensor([2]))
+    transform = SiamesePair(STILL, STILL, positive=1.0)
+    clip = transform(Clip([here, gone]), np.random.default_rng(0))
+    assert [int(frame.array.min()) for frame in clip.frames] == [200, 200]
+    assert [frame.instances.ids.tolist() for frame in clip.frames] == [[0], [0]]
+    here.instances = None
+    with pytest.raises(ValueError, match="no object"):
+        transform(Clip([here, gone]), np.random.default_rng(0))
+
+
 def test_negative_pairs_have_another_id():
     ids = [[int(frame.instances.ids[0]) for frame in clip.frames] for clip in pairs(6, positive=0.0)]
     assert ids == [[0, 1]] * 6

@@ -75,11 +75,14 @@ class SiamesePair(Transform):
     def __call__(self, clip: Clip, rng: np.random.Generator, more: MoreClips | None = None) -> Clip:
         if len(clip) != 2:
             raise ValueError(f"clip of '{clip.video}': a siamese pair needs two frames, got {len(clip)}")
-        rows = _shared_rows(clip.frames[0], clip.frames[1])
-        if not rows:
-            raise ValueError(f"clip of '{clip.video}': no object is in both frames")
-        first, second = rows[int(rng.integers(len(rows)))]
         template, search, same = clip.frames[0], clip.frames[1], True
+        rows = _shared_rows(template, search)
+        if not rows:  # what the template shows has left: both crops are of its frame, as of a still picture
+            search = template
+            rows = [(row, row) for row in _counted_rows(template)]
+        if not rows:
+            raise ValueError(f"clip of '{clip.video}': the template's frame has no object")
+        first, second = rows[int(rng.integers(len(rows)))]
         if rng.random() >= self.positive:
             search, second, same = self._another(search, second, rng, more)
         grey = rng.random() < self.grey
