@@ -14,6 +14,7 @@ from vidperc.data.readers.bdd100k import read_bdd100k
 from vidperc.data.readers.coco import decode_mask, read_coco
 from vidperc.data.readers.motchallenge import half_split, read_crowdhuman, read_dancetrack, read_mot_sequences
 from vidperc.data.readers.pascal import imagenet_vid_mix, read_imagenet_det, read_imagenet_vid, read_voc
+from vidperc.evaluation import evaluate, read_scalabel
 
 
 def picture(path, size=(40, 60)):
@@ -346,6 +347,44 @@ def test_bdd100k(tmp_path):
     (tmp_path / "v.json").write_text("[1]")
     with pytest.raises(DataError, match=r"v\.json: expected a list of frames"):
         read_bdd100k(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("category", "attributes", "name", "ignored"),
+    [
+        ("person", {}, "pedestrian", False),
+        ("bike", {}, "bicycle", False),
+        ("motor", {"crowd": False}, "motorcycle", False),
+        ("caravan", {}, "car", False),
+        ("van", {}, "car", False),
+        ("bus", {"crowd": True}, "bus", True),
+        ("train", {"Crowd": True}, "train", True),
+        ("rider", {"ignored": True}, "rider", True),
+        ("other person", {}, "pedestrian", True),
+        ("other vehicle", {}, "car", True),
+        ("trailer", {}, "truck", True),
+    ],
+)
+def test_bdd100k_counts_what_the_benchmark_counts(category, attributes, name, ignored, tmp_path):
+    """The reader, and the evaluation of files: what is ignored there is a region, where no prediction is false."""
+    label = {
+        "id": "7",
+        "category": category,
+        "attributes": attributes,
+        "box2d": {"x1": 1, "y1": 2, "x2": 30, "y2": 20},
+    }
+    frame = {"name": "v-1.jpg", "videoName": "v", "frameIndex": 0, "labels": [label]}
+    (tmp_path / "v.json").write_text(json.dumps([frame]))
+    (record,) = read_bdd100k(tmp_path / "v.json", tmp_path)
+    objects = record.instances[0]
+    assert [record.classes[number] for number in objects.labels] == [name]
+    assert objects.ignored.tolist() == [ignored]
+    truth = read_scalabel([tmp_path / "v.json"], truth=True)["v"]
+    assert (len(truth), len(truth.regions)) == ((0, 1) if ignored else (1, 0))
+    found = {"id": "1", "category": name, "box2d": label["box2d"]}
+    (tmp_path / "found.json").write_text(json.dumps([{**frame, "labels": [found]}]))
+    scores = evaluate(tmp_path / "v.json", tmp_path / "found.json", task="mot")
+    assert scores.combined["FP"] == 0
 
 
 def test_real_bdd100k(data_root):

@@ -2,7 +2,8 @@
 
 Frames with a `videoName` (box tracking) are joined to videos, others (detection) are videos of one frame.
 x2 and y2 name the last pixel of a box, as in Scalabel's own evaluation; its edges are one more.
-Crowd boxes, and the tracking classes that do not count ("other person", "trailer", "other vehicle"), are ignored.
+Crowds, objects marked as ignored, and the tracking classes that do not count ("other person", "trailer", "other
+vehicle") are ignored, as in the benchmark's evaluation.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ CLASSES = (
     "pedestrian", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle", "traffic light", "traffic sign",
 )  # fmt: skip
 TRACKING_CLASSES = CLASSES[:8]
-OTHER_NAMES = {"person": "pedestrian", "bike": "bicycle", "motor": "motorcycle"}  # of earlier releases
+OTHER_NAMES = {  # of earlier releases
+    "person": "pedestrian", "bike": "bicycle", "motor": "motorcycle", "caravan": "car", "van": "car",
+}  # fmt: skip
 DISTRACTORS = {"other person": "pedestrian", "trailer": "truck", "other vehicle": "car"}
+IGNORING = ("crowd", "Crowd", "ignored", "Ignored")  # attributes
 SIZE = (720, 1280)
 
 
@@ -111,10 +115,10 @@ def _objects(
         counted = DISTRACTORS.get(category, category)
         if counted not in labels or not box:
             continue
-        attributes = item.get("attributes") or {}
         boxes.append([box["x1"], box["y1"], box["x2"] + 1, box["y2"] + 1])
         kinds.append(labels[counted])
         names.append(f"{where}, label {item.get('id', row)}")
         ids.append(identities.setdefault(str(item.get("id", f"row {row}")), len(identities)))
-        ignored.append(category in DISTRACTORS or bool(attributes.get("crowd") or attributes.get("Crowd")))
+        attributes = item.get("attributes") or {}
+        ignored.append(category in DISTRACTORS or any(attributes.get(name) for name in IGNORING))
     return build_instances(boxes, kinds, names, problems, size, ids=ids, ignored=ignored)[0]
