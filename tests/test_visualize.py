@@ -10,7 +10,7 @@ import torch
 
 from vidperc import visualize
 from vidperc.structures import Frame, Instances
-from vidperc.visualize import Trails, color_of, draw, draw_masks, show
+from vidperc.visualize import IGNORED, Trails, color_of, draw, draw_ignored, draw_masks, show
 
 
 def canvas(value: int = 60) -> np.ndarray:
@@ -55,6 +55,17 @@ def test_weak_and_ignored_objects_are_left_out() -> None:
     assert (draw(canvas(), weak, min_score=0.3) == 60).all()
     assert not (draw(canvas(), weak, min_score=0.1) == 60).all()
     assert (draw(canvas(), one([100, 80, 180, 160], ignored=torch.tensor([True]))) == 60).all()
+
+
+def test_ignored_objects_are_hatched_on_demand() -> None:
+    boxes = torch.tensor([[100.0, 80, 180, 160], [-20, 10, 30, 50], [200, 20, 240, 60]])
+    drawn = canvas()
+    draw_ignored(drawn, Instances(boxes=boxes, ignored=torch.tensor([True, True, False])))
+    assert tuple(drawn[80, 120]) == tuple(drawn[100, 100]) == tuple(drawn[40, 30]) == IGNORED  # their edges
+    lines = (drawn[81:159, 101:179] == IGNORED).all(2).mean()
+    assert 0.2 < lines < 0.3  # two of eight pixels
+    assert (drawn[:, 181:] == 60).all()
+    draw_ignored(drawn, Instances(boxes=boxes))  # nothing is ignored
 
 
 def test_frame_as_picture() -> None:

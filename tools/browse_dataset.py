@@ -1,4 +1,4 @@
-"""Draw what a model trains on, after all transforms: a row of pictures for each clip.
+"""Draw what a model trains on, after all transforms: a row of pictures for each clip; ignored objects are hatched.
 
 python tools/browse_dataset.py tiny_det --out DIR [--samples 8] [key=value ...]
 """
@@ -17,8 +17,8 @@ import numpy as np
 from vidperc.cli import setting
 from vidperc.data.loader import TrainingBatches
 from vidperc.models import get_config, override
-from vidperc.structures import Clip
-from vidperc.visualize import draw
+from vidperc.structures import Clip, Instances
+from vidperc.visualize import draw, draw_ignored
 
 
 def main() -> int:
@@ -35,27 +35,37 @@ def main() -> int:
             override(config, key, value)
         if config.train_data is None:
             raise ValueError(f"'{options.name}' has no training data")
-        dataset = fdl.build(config.train_data).dataset
-        for batch in islice(TrainingBatches(len(dataset), 1, seed=options.seed), options.samples):
-            print(write(dataset[batch[0]], batch[0][0], Path(options.out), config.classes))
+        data = fdl.build(config.train_data)
+        batches = TrainingBatches(len(data.dataset), 1, seed=options.seed, repeats=data.repeats)
+        for (sample,) in islice(batches, options.samples):
+            print(write(data.dataset[sample], sample[0], Path(options.out), config.classes))
     except (OSError, ValueError, KeyError, AttributeError) as error:
-        print(f"browse_dataset: error: {error}", file=sys.stderr)
+        text = error.args[0] if isinstance(error, KeyError) and error.args else error
+        print(f"browse_dataset: error: {text}", file=sys.stderr)
         return 1
     return 0
 
 
 def write(clip: Clip, number: int, out: Path, classes: tuple[str, ...]) -> Path:
     """One picture of all frames of a clip, side by side."""
-    drawn = [
-        draw(frame.array, frame.instances, classes=classes) if frame.instances is not None else frame.array
-        for frame in clip.frames
-    ]
-    height = max(picture.shape[0] for picture in drawn)
-    padded = [np.pad(picture, ((0, height - picture.shape[0]), (0, 4), (0, 0))) for picture in drawn]
+    drawn = [picture(frame.array, frame.instances, classes) for frame in clip.frames]
+    height = max(one.shape[0] for one in drawn)
+    padded = [np.pad(one, ((0, height - one.shape[0]), (0, 4), (0, 0))) for one in drawn]
     out.mkdir(parents=True, exist_ok=True)
     path = out / f"{number:06d}_{clip.video.replace('/', '_')}.png"
     cv2.imwrite(str(path), cv2.cvtColor(np.hstack(padded), cv2.COLOR_RGB2BGR))
     return path
+
+
+def picture(array: np.ndarray, objects: Instances | None, classes: tuple[str, ...]) -> np.ndarray:
+    """A frame with its objects, and those that are ignored below them."""
+    if objects is None:
+        return array
+    canvas = np.array(array, order="C")
+    draw_ignored(canvas, objects)
+    if objects.ids is not None:  # mosaics and the like set whole parts apart by large numbers, which nobody can read
+        objects = objects.replace(ids=objects.ids % 2**32 + objects.ids // 2**32 * 1000)
+    return draw(canvas, objects, classes=classes)
 
 
 if __name__ == "__main__":

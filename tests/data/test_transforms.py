@@ -197,6 +197,29 @@ def test_copy_paste_takes_hidden_pixels_from_below():
     assert len(out[0].instances) == 4  # all of them hidden by their copies
 
 
+def test_joined_pictures_keep_what_is_ignored():
+    """A picture that says nothing of ignored objects, and one without any, beside one with a crowd."""
+    plain, crowded, bare = clip_of(0, 1), clip_of(1, 1), clip_of(2, 1)
+    for clip in (plain, crowded, bare):
+        clip[0].instances = Instances(boxes=clip[0].instances.boxes, labels=clip[0].instances.labels)
+    crowded[0].instances.ignored = torch.tensor([True, False, False, False])
+    bare[0].instances = Instances.empty(labels=False, scores=False)
+    others = iter([crowded, bare, plain])
+    out = Mosaic((100, 120), centre=(0.5, 0.5))(plain, np.random.default_rng(0), lambda: next(others))
+    assert out[0].instances.ignored.tolist() == [False] * 4 + [True] + [False] * 7
+    assert out[0].instances.labels is not None
+
+
+def test_ignored_objects_are_not_pasted():
+    below, above = clip_of(0), clip_of(1)
+    for frame in above.frames:
+        frame.instances.ignored = torch.tensor([True, True, True, False])
+    out = CopyPaste(1.0, share=1.0)(below, np.random.default_rng(0), lambda: above)
+    pasted = out[0].instances.ids >= 2**32
+    assert (out[0].instances.ids[pasted] - 2**32).tolist() == above[0].instances.ids[3:].tolist()
+    assert not out[0].instances.ignored.any()
+
+
 def test_mixing_needs_more_clips():
     with pytest.raises(ValueError, match="Mosaic joins several clips"):
         Mosaic((50, 50))(clip_of(0), np.random.default_rng(0))

@@ -25,19 +25,30 @@ def _beside(clip: Clip, index: int) -> Frame:
 
 
 def _join(parts: list[Frame], picture: np.ndarray) -> Frame:
-    """The first frame with another picture and the objects of all parts; identities stay apart."""
-    known = [part.instances for part in parts if part.instances is not None]
+    """The first frame with another picture and the objects of all parts; identities stay apart.
+
+    What is known of some of the objects only is dropped, but for `ignored`: who does not say so ignores none.
+    """
+    # Identities are set apart by part, not by how many ids a part has, so that they stay the same from frame to frame.
+    known = [_apart(part.instances, number) for number, part in enumerate(parts) if part.instances is not None]
+    known = [item for item in known if len(item)] or known[:1]
+    if any(item.ignored is not None for item in known):
+        known = [item if item.ignored is not None else _none_ignored(item) for item in known]
     joined = None
     if known:
         common = set.intersection(*({name for name, _ in item.set_fields()} for item in known))
-        same = [Instances(**{name: value for name, value in item.set_fields() if name in common}) for item in known]
-        if "ids" in common:
-            # Apart by part, not by how many ids a part has, so that they stay the same from frame to frame.
-            same = [
-                item.replace(ids=item.ids + number * 2**32) for number, item in enumerate(same) if item.ids is not None
-            ]
-        joined = Instances.cat(same)
+        joined = Instances.cat([
+            Instances(**{name: value for name, value in item.set_fields() if name in common}) for item in known
+        ])  # fmt: skip
     return replace(with_picture(parts[0], picture), instances=joined, detections=None)
+
+
+def _apart(instances: Instances, number: int) -> Instances:
+    return instances if instances.ids is None else instances.replace(ids=instances.ids + number * 2**32)
+
+
+def _none_ignored(instances: Instances) -> Instances:
+    return instances.replace(ignored=torch.zeros(len(instances), dtype=torch.bool))
 
 
 class Mosaic(Transform):
@@ -142,7 +153,10 @@ class CopyPaste(Transform):
         source = self._onto(source, below.size)
         if source.instances is None or source.instances.masks is None or below.instances.masks is None:
             raise ValueError(f"CopyPaste needs masks; frame {source.index} ({source.name}) or {below.name} has none")
-        pasted = source.instances[torch.from_numpy(self._chosen(source.instances, seed))]
+        chosen = torch.from_numpy(self._chosen(source.instances, seed))
+        if source.instances.ignored is not None:  # crowds and the like are no objects to paste
+            chosen &= ~source.instances.ignored
+        pasted = source.instances[chosen]
         if pasted.masks is None or not len(pasted):
             return below
         cover = pasted.masks.any(0)  # (H, W)
