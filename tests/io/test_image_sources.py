@@ -57,6 +57,25 @@ def test_grey_alpha_and_16_bit_become_rgb(tmp_path: Path) -> None:
     assert np.array_equal(read_image(tmp_path / "deep_color.png"), color)
 
 
+def test_a_jpeg_that_is_cut_off_is_no_picture(tmp_path: Path) -> None:
+    """OpenCV would fill its rest with grey."""
+    rng = np.random.default_rng(0)
+    path = save(tmp_path / "a.jpg", rng.integers(0, 255, (64, 96, 3), dtype=np.uint8))
+    whole = path.read_bytes()
+    for part in (whole[: len(whole) // 2], whole[:-30], whole[:-2]):
+        path.write_bytes(part)
+        with pytest.raises(VideoError, match=r"a\.jpg: cannot be decoded as an image, or is cut off"):
+            read_image(path)
+    path.write_bytes(whole + b"\0" * 100)  # padding does no harm
+    assert read_image(path).shape == (64, 96, 3)
+    preview = b"\xff\xe1" + (2 + len(whole)).to_bytes(2, "big") + whole  # a whole picture in the header
+    path.write_bytes(whole[:2] + preview + whole[2 : len(whole) // 2])
+    with pytest.raises(VideoError, match="cut off"):
+        read_image(path)
+    path.write_bytes(whole[:2] + preview + whole[2:])
+    assert read_image(path).shape == (64, 96, 3)
+
+
 def test_other_size_is_an_error_that_names_the_file(folder: Path) -> None:
     save(folder / "view4.png", picture(4, 200, 300))
     given = []

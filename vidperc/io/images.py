@@ -23,13 +23,15 @@ def read_image(path: str | Path) -> np.ndarray:
 
     Raises:
         FileNotFoundError: no such file.
-        VideoError: not an image that can be decoded.
+        VideoError: not an image that can be decoded, or cut off.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    # From memory: of a JPEG file that is cut off, `imread` gives a picture that is grey from there on.
+    content = Path(path).read_bytes()
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
     if image is None:
-        raise VideoError(f"{path}: cannot be decoded as an image")
+        raise VideoError(f"{path}: cannot be decoded as an image, or is cut off")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
 
