@@ -71,6 +71,8 @@ def test_coco_pitfalls_are_counted_and_named(tmp_path):
             {"bbox": [1, 1, 5, 5], "image_id": 8},
             {"bbox": []},
             {"bbox": [1, 1, 5, 5], "category_id": 55},
+            {"bbox": None},
+            {"bbox": [1, "a", 3, 5]},
         ],
     )
     with pytest.warns(DataWarning) as caught:
@@ -81,7 +83,8 @@ def test_coco_pitfalls_are_counted_and_named(tmp_path):
         "1 boxes that are not finite (first: annotation 3 of image 7)",
         "1 boxes outside the picture (first: annotation 4 of image 7)",
         "1 annotations of images that are not listed (first: annotation 5)",
-        "1 annotations without a box (first: annotation 6)",
+        "1 annotations of categories that are not listed (first: annotation 7)",
+        "3 annotations without a box (first: annotation 6)",
         str(path),
     ):
         assert part in text
@@ -94,6 +97,10 @@ def test_coco_errors(tmp_path):
     (tmp_path / "bad.json").write_text("{ half")
     with pytest.raises(DataError, match=r"bad\.json is not JSON"):
         read_coco(tmp_path / "bad.json", tmp_path)
+    with pytest.raises(DataError, match=r"x\.json: image 7 has no height, width"):
+        read_coco(coco_file(tmp_path / "x.json", [], images=[{"id": 7, "file_name": "a.png"}]), tmp_path)
+    with pytest.raises(DataError, match=r"x\.json: category 0 has no name or id"):
+        read_coco(coco_file(tmp_path / "x.json", [], categories=[{"name": "dog"}]), tmp_path)
     with pytest.raises(DataError, match="no category bird"):
         read_coco(coco_file(tmp_path / "x.json", []), tmp_path, classes=["bird"])
     with pytest.raises(DataError, match="a mask of 3x2 on a picture of 5x4"):
@@ -111,6 +118,13 @@ def test_missing_image_is_a_replaced_sample(tmp_path):
     (tmp_path / "y.json").write_text(json.dumps(content))
     data = ClipDataset(read_coco(tmp_path / "y.json", tmp_path))
     assert data[0, 3].video == "b.png"
+
+
+def test_a_picture_of_another_size_than_its_annotations(tmp_path):
+    picture(tmp_path / "a.png", (20, 30))
+    (record,) = read_coco(coco_file(tmp_path / "x.json", [{"bbox": [1, 1, 5, 5]}]), tmp_path)
+    with pytest.raises(DataError, match=r"a\.png, frame 0: the picture .*a\.png is 30x20, its annotations are of 60x40"):
+        read_frame(record, 0)
 
 
 def test_cocovid(tmp_path):
@@ -186,9 +200,24 @@ def test_voc(tmp_path):
     (tmp_path / "Annotations" / "p.xml").write_text("<a><size>")
     with pytest.raises(DataError, match=r"p\.xml is not XML"):
         read_voc(tmp_path)
+    xml(tmp_path / "Annotations" / "p.xml", [("cat", (1, "x", 60, 40), 0, 0)])
+    with pytest.raises(DataError, match=r"p\.xml: 'bndbox/ymin' in <object> must be a number, got 'x'"):
+        read_voc(tmp_path)
     (tmp_path / "Annotations" / "p.xml").write_text("<a></a>")
     with pytest.raises(DataError, match=r"p\.xml: an element 'size/height' is expected"):
         read_voc(tmp_path)
+
+
+def test_voc_parts_and_fractions(tmp_path):
+    """VOC's people have parts with boxes of their own, and files of 2011 and later corners with fractions."""
+    xml(tmp_path / "Annotations" / "p.xml", [("person", (1.5, 1, 20, 30), 0, 0)])
+    part = "<part><name>head</name><bndbox><xmin>3</xmin><ymin>3</ymin><xmax>5</xmax><ymax>5</ymax></bndbox></part>"
+    text = (tmp_path / "Annotations" / "p.xml").read_text().replace("<bndbox>", part + "<bndbox>")
+    (tmp_path / "Annotations" / "p.xml").write_text(text)
+    (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "Main" / "trainval.txt").write_text("p\n")
+    (record,) = read_voc(tmp_path)
+    assert record.instances[0].boxes.tolist() == [[0.5, 0, 20, 30]]
 
 
 def test_imagenet_vid_and_det(tmp_path):
@@ -198,7 +227,7 @@ def test_imagenet_vid_and_det(tmp_path):
         xml(tmp_path / "Annotations/VID/train/part/snip" / f"{frame:06d}.xml", objects)
     xml(
         tmp_path / "Annotations/DET/train/n0/a.xml",
-        [("n02691156", (1, 2, 30, 30), "", 0), unknown],
+        [("n02691156", (1, 2, 30, 30), "", 0), ("n02691156", (1, 2, 9, 9), "", 0), unknown],
     )
     xml(tmp_path / "Annotations/DET/train/n0/b.xml", [unknown])
     (tmp_path / "Data" / "DET").mkdir(parents=True)
@@ -212,8 +241,16 @@ def test_imagenet_vid_and_det(tmp_path):
     assert video.frames[1] == tmp_path / "Data/VID/train/part/snip/000001.JPEG"
     with pytest.warns(DataWarning, match="1 images without an annotation file"):
         (image,) = read_imagenet_det(tmp_path)
-    assert image.instances[0].labels.tolist() == [0]
+    assert image.instances[0].labels.tolist() == [0, 0]
+    assert image.instances[0].ids is None  # or all objects of a picture would be one
     assert image.frames == [tmp_path / "Data/DET/train/n0/a.JPEG"]
+    xml(tmp_path / "Annotations/DET/val/v.xml", [("n02691156", (1, 2, 30, 30), "", 0)])
+    (tmp_path / "Lists").mkdir()
+    (tmp_path / "Lists/own.txt").write_text("train/n0/a 1\nv 2\n")  # second words may be a count of the lines
+    own = read_imagenet_det(tmp_path, [tmp_path / "Lists/own.txt"])
+    assert [record.frames[0].relative_to(tmp_path).as_posix() for record in own] == [
+        "Data/DET/train/n0/a.JPEG", "Data/DET/val/v.JPEG"
+    ]  # fmt: skip
     mix = imagenet_vid_mix([video], [image], per_video=5)
     assert [sorted(record.instances) for record in mix] == [[0], [1, 9, 17, 25, 33]]
     assert len(mix[1].frames) == 40
@@ -239,13 +276,14 @@ def test_mot17_classes(tmp_path):
         "1,2,5,5,9,9,0,1,1",
         "1,3,1,1,9,9,1,7,1",
         "1,4,1,1,9,9,1,3,1",
+        "1,5,1,1,9,9,0,13,1",
         "3,1,55,10,20,30,1,1,1",
     ]
     sequence(tmp_path, "MOT17-02-SDP", rows)
     (record,) = read_mot_sequences(tmp_path, ["SDP"])
     first = record.instances[0]
-    assert first.ids.tolist() == [1, 2, 3]
-    assert first.ignored.tolist() == [False, True, True]
+    assert first.ids.tolist() == [1, 2, 3, 5]
+    assert first.ignored.tolist() == [False, True, True, True]
     assert first.boxes[0].tolist() == [10, 10, 30, 40]
     assert first.visibilities[0] == 0.5
     assert len(record.instances[1]) == 0
@@ -263,6 +301,15 @@ def test_rows_beyond_the_end_are_counted(tmp_path):
     with pytest.warns(DataWarning, match=r"1 rows beyond the last frame \(first: .*gt\.txt, frame 9\)"):
         (record,) = read_mot_sequences(tmp_path)
     assert len(record.instances[0]) == 1
+
+
+def test_3d_columns_of_mot15_are_no_classes(tmp_path):
+    """Detections and truth of MOT15 may have places on the ground where later benchmarks have class and visibility."""
+    sequence(tmp_path, "PETS09-S2L1", ["1,1,10,10,20,30,1,3.0,12.5,0", "1,2,5,5,9,9,1,7.0,-2.5,0"])
+    (record,) = read_mot_sequences(tmp_path)
+    assert record.instances[0].ids.tolist() == [1, 2]
+    assert not record.instances[0].ignored.any()
+    assert record.instances[0].visibilities is None
 
 
 def test_missing_images_keep_the_numbers_right(tmp_path):

@@ -36,6 +36,24 @@ def test_otb_separators_objects_and_first_pictures(tmp_path):
     assert [first.name, second.name] == ["Jogging-1", "Jogging-2"]
     assert second.instances[1].boxes.tolist() == [[2, 3, 6, 8]]
     assert [path.stem for path in david.frames] == ["0300", "0301"]
+    (second,) = read_otb(tmp_path, ["Jogging-2"])
+    assert (second.name, len(second.frames)) == ("Jogging-2", 2)
+    with pytest.raises(DataError, match=r"Jogging/groundtruth_rect\.3\.txt: no such file"):
+        read_otb(tmp_path, ["Jogging-3"])
+
+
+def test_otb_pictures_without_truth_are_left_out(tmp_path):
+    """The truth of Football1, Freeman3, Freeman4 and Diving may end before their pictures do; Human4's is numbered 2."""
+    pictures(tmp_path / "Freeman4/img", 5)
+    write(tmp_path / "Freeman4/groundtruth_rect.txt", "1,2,3,4\n" * 3)
+    pictures(tmp_path / "Human4/img", 2)
+    write(tmp_path / "Human4/groundtruth_rect.2.txt", "1,2,3,4\n" * 2)
+    pictures(tmp_path / "BlurCar3/img", 3, first=3)
+    write(tmp_path / "BlurCar3/groundtruth_rect.txt", "1,2,3,4\n" * 3)
+    blur, freeman, human = read_otb(tmp_path)
+    assert [path.stem for path in freeman.frames] == ["0001", "0002", "0003"]
+    assert (blur.frames[0].stem, len(blur.frames)) == ("0003", 3)
+    assert (human.name, read_otb(tmp_path, ["Human4-2"])[0].name) == ("Human4", "Human4-2")
 
 
 def test_lasot_absence(tmp_path):
@@ -59,6 +77,7 @@ def test_uav123_parts_of_videos(tmp_path):
         read_uav123(tmp_path)
     write(
         tmp_path / "configSeqs.m",
+        "tens={struct('name','bird1_2','path','C:\\UAV123_10fps\\bird1\\','startFrame',1,'endFrame',2,'nz',6,'ext','jpg'),};"
         "seqs={struct('name','bird1_2','path','C:\\UAV123\\bird1\\','startFrame',3,'endFrame',5,'nz',6,'ext','jpg'),};",
     )
     record = read_uav123(tmp_path)[0]
@@ -82,7 +101,7 @@ def test_got10k_cover_and_size(tmp_path):
     write(folder / "groundtruth.txt", "1.0,1.0,2.0,2.0\n" * 3)
     write(folder / "absence.label", "0\n1\n0\n")
     write(folder / "cover.label", "8\n3\n0\n")
-    write(folder / "meta_info.ini", "[METAINFO]\nobject_class: dog\nresolution: (6, 4)\n")
+    write(folder / "meta_info.ini", "[METAINFO]\nurl: a%b\nobject_class: dog\nresolution: (6, 4)\n")
     write(tmp_path / "val/list.txt", "GOT-10k_Val_000001\n")
     record = read_got10k(tmp_path)[0]
     assert record.size == (4, 6) and record.attributes["category"] == "dog"
@@ -100,6 +119,9 @@ def test_vot_regions(tmp_path):
     assert record.attributes["tags"]["occlusion"].tolist() == [False, True]
     # a diamond of diagonal 4 has the area of a square of side 2.828, and is started one pixel larger
     assert upright_box(record.attributes["polygons"])[1, 2:] == pytest.approx([8**0.5 + 1] * 2)
+    write(tmp_path / "ball/groundtruth.txt", "1,1,3,3\nnan,nan,nan,nan\n")  # long-term challenges: not in the picture
+    record = read_vot(tmp_path)[0]
+    assert record.attributes["absent"].tolist() == [False, True]
     assert as_polygons(np.array([[1.0, 2, 3, 4]]))[0].tolist() == [[1, 2], [4, 2], [4, 6], [1, 6]]
 
 

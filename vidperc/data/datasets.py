@@ -28,12 +28,16 @@ def read_frame(record: VideoRecord, index: int) -> Frame:
     """A frame of a record with its ground truth, read on its own.
 
     Raises:
-        DataError: the record has no such frame, or its picture cannot be read; names video and frame.
+        DataError: the record has no such frame, its picture cannot be read, or is not of the size that the
+            annotations are made on; names video and frame.
     """
     try:
         frame = _load(record, index)
     except (OSError, ValueError, IndexError) as error:
         raise DataError(f"{record.name}, frame {index}: {error}") from error
+    if record.size is not None and frame.size != record.size:
+        sizes = "{1}x{0}, its annotations are of {3}x{2}".format(*frame.size, *record.size)
+        raise DataError(f"{record.name}, frame {index}: the picture {frame.name or ''} is {sizes}")
     if frame.instances is None:
         frame.instances = record.instances.get(index)
     if frame.detections is None:

@@ -95,7 +95,7 @@ def read_mot(path: str | Path) -> MotTable:
         warnings.warn(ResultWarning(text), stacklevel=2)
         rows = rows[positive]
     rows = rows[np.argsort(rows[:, 0], kind="stable")]
-    has_class = rows.shape[1] > 7 and len(rows) > 0 and bool((rows[:, 7] >= 1).all()) and _whole(rows[:, 7])
+    has_class = len(rows) > 0 and _have_classes(rows)
     return MotTable(
         frames=rows[:, 0].astype(np.int64) - 1,
         ids=rows[:, 1].astype(np.int64),
@@ -106,8 +106,11 @@ def read_mot(path: str | Path) -> MotTable:
     )
 
 
-def _whole(values: np.ndarray) -> bool:
-    return bool((values == np.floor(values)).all())
+def _have_classes(rows: np.ndarray) -> bool:
+    """Whether the columns after `conf` are class and visibility, not a place on the ground."""
+    if rows.shape[1] < 8 or (rows[:, 7] < 1).any() or (rows[:, 7] != np.floor(rows[:, 7])).any():
+        return False
+    return rows.shape[1] < 9 or bool(((rows[:, 8] == -1) | ((rows[:, 8] >= 0) & (rows[:, 8] <= 1))).all())
 
 
 def load_rows(path: Path) -> np.ndarray:

@@ -45,10 +45,12 @@ def read_coco(
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         raise DataError(f"{annotations}: expected a dictionary with 'images', 'annotations' and 'categories'")
     labels, names = category_labels(content.get("categories", []), classes, str(annotations))
+    _check_images(content["images"], str(annotations))
     pictures = {image["id"]: image for image in content["images"]}
     if len(pictures) < len(content["images"]):
         problems.add("images with an id that is taken", annotations, len(content["images"]) - len(pictures))
-    grouped = _by_image(content.get("annotations", []), pictures, labels, problems)
+    known = {category["id"] for category in content.get("categories", [])}
+    grouped = _by_image(content.get("annotations") or [], pictures, labels, known, problems)
     reader = _Reader(Path(images), labels, names, masks, problems)
     if content.get("videos"):
         records = reader.videos(content["videos"], content["images"], grouped)
@@ -64,8 +66,11 @@ def category_labels(
     """{category id: label} and the class names.
 
     Raises:
-        DataError: a class that is not among the categories.
+        DataError: a class that is not among the categories, or a category without name or id.
     """
+    for row, category in enumerate(categories):
+        if not isinstance(category, dict) or "name" not in category or "id" not in category:
+            raise DataError(f"{source}: category {row} has no name or id")
     by_name = {category["name"]: category["id"] for category in categories}
     if classes is None:
         classes = [category["name"] for category in sorted(categories, key=lambda category: category["id"])]
@@ -75,17 +80,33 @@ def category_labels(
     return {by_name[name]: label for label, name in enumerate(classes)}, tuple(classes)
 
 
+def _check_images(images: Sequence[Any], source: str) -> None:
+    for row, image in enumerate(images):
+        lacking = [key for key in ("id", "file_name", "height", "width") if not isinstance(image, dict) or key not in image]
+        if lacking:
+            name = image.get("id", row) if isinstance(image, dict) else row
+            raise DataError(f"{source}: image {name} has no {', '.join(lacking)}")
+
+
 def _by_image(
-    annotations: Sequence[Annotation], images: dict[int, Any], labels: dict[int, int], problems: Problems
+    annotations: Sequence[Annotation],
+    images: dict[int, Any],
+    labels: dict[int, int],
+    known: set[int],
+    problems: Problems,
 ) -> dict[int, list[Annotation]]:
+    """Annotations with a box, of the wanted classes, by the id of their image; `known` are all category ids."""
     grouped: dict[int, list[Annotation]] = defaultdict(list)
     for row, annotation in enumerate(annotations):
         name = f"annotation {annotation.get('id', row)}"
+        box = annotation.get("bbox")
         if annotation.get("image_id") not in images:
             problems.add("annotations of images that are not listed", name)
-        elif len(annotation.get("bbox", ())) != 4:
+        elif annotation.get("category_id") not in known:
+            problems.add("annotations of categories that are not listed", name)
+        elif not isinstance(box, list) or len(box) != 4 or not all(isinstance(side, int | float) for side in box):
             problems.add("annotations without a box", name)
-        elif annotation.get("category_id") in labels:
+        elif annotation["category_id"] in labels:
             grouped[annotation["image_id"]].append(annotation)
     return grouped
 

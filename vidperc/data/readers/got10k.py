@@ -38,7 +38,7 @@ def _read_sequence(path: Path) -> VideoRecord:
         cover = read_table(path / "cover.label").reshape(-1).astype(int)
         if len(cover) != len(frames):
             raise DataError(f"{path / 'cover.label'}: {len(cover)} lines for {len(frames)} frames")
-    meta = ConfigParser()
+    meta = ConfigParser(interpolation=None)  # the URLs in it have percent signs
     meta.read(path / "meta_info.ini", encoding="utf-8")
     numbers = re.findall(r"\d+", meta.get("METAINFO", "resolution", fallback=""))  # (width, height)
     size = (int(numbers[1]), int(numbers[0])) if len(numbers) == 2 else None

@@ -1,7 +1,7 @@
 """MOTChallenge (MOT15, MOT16, MOT17, MOT20, https://motchallenge.net), DanceTrack, and CrowdHuman.
 
-Of MOT16 and later, class 1 (pedestrian) is what counts; person on vehicle, static person, distractor and
-reflection (2, 7, 8, 12) are ignored, the others left out. Rows with `conf` 0 are ignored. MOT15 has no classes.
+Of MOT16 and later, class 1 (pedestrian) is what counts; person on vehicle, static person, distractor, reflection and
+crowd (2, 7, 8, 12, 13) are ignored, the others left out. Rows with `conf` 0 are ignored. MOT15 has no classes.
 Boxes are taken as they stand, without moving them by the pixel that MOTChallenge counts from, as results are
 written; they are of the whole person, in parts outside the picture, and are left so unless `clip` is set.
 """
@@ -22,7 +22,7 @@ from ..problems import DataError, Problems
 from .common import build_instances, require_folder
 
 PEDESTRIAN = 1
-LIKE_PEDESTRIANS = (2, 7, 8, 12)
+LIKE_PEDESTRIANS = (2, 7, 8, 12, 13)
 
 
 def read_mot_sequences(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,32 +20,47 @@ FIRST_PICTURE = {"David": 300, "BlurCar1": 247, "BlurCar3": 3, "BlurCar4": 18}
 def read_otb(root: str | Path, names: Sequence[str] | None = None) -> list[VideoRecord]:
     """The sequences in `root`; one with several objects gives several records (`Jogging-1`, `Jogging-2`).
 
+    Args:
+        root: holds the sequences' folders.
+        names: folders, or one of the objects in a folder, as the benchmark's list of 100 has them (`Human4-2`).
+
     Raises:
-        DataError: a missing or broken file.
+        DataError: a missing or broken file, or no such object.
     """
     base = folder(root)
     found = names if names is not None else sorted(p.name for p in base.iterdir() if (p / "img").is_dir())
     if not found:
         raise DataError(f"{base}: no OTB sequences (NAME/img, NAME/groundtruth_rect.txt)")
-    return [record for name in found for record in _read_sequence(folder(base, name))]
+    return [record for name in found for record in _read_named(base, name)]
+
+
+def _read_named(base: Path, name: str) -> list[VideoRecord]:
+    parts = re.fullmatch(r"(.+)[-.](\d)", name)
+    if (base / name).is_dir() or parts is None:
+        return _read_sequence(folder(base, name))
+    truth = folder(base, parts[1]) / f"groundtruth_rect.{parts[2]}.txt"
+    return [_read_object(truth, f"{parts[1]}-{parts[2]}")]
 
 
 def _read_sequence(path: Path) -> list[VideoRecord]:
     truths = sorted(path.glob("groundtruth_rect*.txt"))
     if not truths:
         raise DataError(f"{path}: no groundtruth_rect.txt")
+    if len(truths) == 1:
+        return [_read_object(truths[0], path.name)]
+    return [_read_object(truth, f"{path.name}-{number}") for number, truth in enumerate(truths, 1)]
+
+
+def _read_object(truth: Path, name: str) -> VideoRecord:
+    path = truth.parent
+    boxes = read_table(truth, (4,))
     frames = pictures(path / "img")
     start = FIRST_PICTURE.get(path.name)
     if start is not None and int(frames[0].stem) < start:
         frames = [frame for frame in frames if int(frame.stem) >= start]
     attributes = read_names(path / "attrs.txt") if (path / "attrs.txt").is_file() else []
     tags = [tag.strip() for line in attributes for tag in line.split(",")]
-    records = []
-    for number, truth in enumerate(truths, 1):
-        boxes = read_table(truth, (4,))
-        name = path.name if len(truths) == 1 else f"{path.name}-{number}"
-        records.append(sot_record(name, frames[: len(boxes)], boxes, tags=tags))
-    return records
+    return sot_record(name, frames[: len(boxes)], boxes, tags=tags)
 
 
 def read_otb_json(path: str | Path, root: str | Path, names: Sequence[str] | None = None) -> list[VideoRecord]:

@@ -40,6 +40,7 @@ class _Rules:
 
     labels: Mapping[str, int]
     problems: Problems
+    tracked: bool = False  # objects have a `trackid`, of the snippet
     first_pixel: int = 0
     difficult_is_ignored: bool = False
 
@@ -68,7 +69,8 @@ def read_imagenet_det(root: str | Path, lists: Sequence[str] | None = None) -> l
 
     Args:
         root: the folder ILSVRC with Annotations/DET, Data/DET, ImageSets.
-        lists: files below ImageSets/DET; by default all `train_*.txt` (lines `name 1`) and `train.txt`.
+        lists: files below ImageSets/DET, or anywhere by whole paths, as `DET_train_30classes.txt` of the published video
+            detectors; by default all `train_*.txt` (lines `name 1`) and `train.txt`.
 
     Raises:
         FileNotFoundError: the folder or a list.
@@ -93,10 +95,10 @@ def read_imagenet_det(root: str | Path, lists: Sequence[str] | None = None) -> l
 
 
 def _det_annotation(root: Path, name: str) -> Path:
-    """Lists name DET images with or without their folder `train/`."""
+    """Lists name DET images with or without their folder `train/` or `val/`."""
     base = root / "Annotations" / "DET"
-    own = base / f"{name}.xml"
-    return own if own.is_file() else base / "train" / f"{name}.xml"
+    places = [base / f"{name}.xml", base / "val" / f"{name}.xml", base / "train" / f"{name}.xml"]
+    return next((place for place in places if place.is_file()), places[-1])
 
 
 def read_imagenet_vid(
@@ -119,7 +121,7 @@ def read_imagenet_vid(
     base = require_folder(Path(root) / "Annotations" / "VID" / split, "a folder of XML files for each snippet")
     if videos is None:
         videos = sorted({str(path.parent.relative_to(base)) for path in base.rglob("*.xml")})
-    rules = _Rules(_labels(list(classes)), Problems(str(base)))
+    rules = _Rules(_labels(list(classes)), Problems(str(base)), tracked=True)
     records = []
     for name in videos:
         files = sorted(require_folder(base / name, "XML files").glob("*.xml"))
@@ -199,22 +201,31 @@ def _read_objects(path: Path, rules: _Rules) -> tuple[tuple[int, int], Instances
         root = ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
         raise DataError(f"{path} is not XML: {error}") from error
-    size = (int(_text(root, "size/height", path)), int(_text(root, "size/width", path)))
+    size = (int(_number(root, "size/height", path)), int(_number(root, "size/width", path)))
     boxes, labels, names, ids, ignored = [], [], [], [], []
     for number, item in enumerate(root.findall("object")):
         label = rules.labels.get(_text(item, "name", path))
         if label is None:
             continue
-        x0, y0, x1, y1 = (float(_text(item, f"bndbox/{side}", path)) for side in ("xmin", "ymin", "xmax", "ymax"))
+        x0, y0, x1, y1 = (_number(item, f"bndbox/{side}", path) for side in ("xmin", "ymin", "xmax", "ymax"))
         boxes.append([x0 - rules.first_pixel, y0 - rules.first_pixel, x1, y1])
         labels.append(label)
         names.append(f"{path}, object {number}")
-        ids.append(int(item.findtext("trackid") or -1))
+        ids.append(int(_number(item, "trackid", path)) if rules.tracked else -1)
         ignored.append(rules.difficult_is_ignored and item.findtext("difficult", "0").strip() == "1")
     instances, _ = build_instances(
-        boxes, labels, names, rules.problems, size if min(size) > 0 else None, ids=ids, ignored=ignored
-    )
+        boxes, labels, names, rules.problems, size if min(size) > 0 else None, ids=ids if rules.tracked else None,
+        ignored=ignored,
+    )  # fmt: skip
     return size, instances
+
+
+def _number(node: ElementTree.Element, path: str, file: Path) -> float:
+    text = _text(node, path, file)
+    try:
+        return float(text)
+    except ValueError:
+        raise DataError(f"{file}: '{path}' in <{node.tag}> must be a number, got '{text}'") from None
 
 
 def _text(node: ElementTree.Element, path: str, file: Path) -> str:

@@ -43,7 +43,10 @@ def read_uav123(root: str | Path, names: Sequence[str] | None = None) -> list[Vi
 
 
 def _parts(path: Path) -> dict[str, tuple[str, int, int | None]]:
-    """{sequence: (video, first frame, last frame)} from the benchmark's own list, frames counted from 1."""
+    """{sequence: (video, first frame, last frame)} from the benchmark's own list, frames counted from 1.
+
+    The list also has the sequences of UAV123 at 10 Hz and of UAV20L, in part by the same names.
+    """
     if not path.is_file():
         return {}
     parts: dict[str, tuple[str, int, int | None]] = {}
@@ -53,6 +56,7 @@ def _parts(path: Path) -> dict[str, tuple[str, int, int | None]]:
         first = re.search(r"'startFrame'\s*,\s*(\d+)", entry)
         last = re.search(r"'endFrame'\s*,\s*(\d+)", entry)
         if name and video and first and last:
-            folder_name = re.split(r"[\\/]+", video[1].strip("\\/"))[-1]
-            parts[name[1]] = (folder_name, int(first[1]), int(last[1]))
+            folders = re.split(r"[\\/]+", video[1].strip("\\/"))
+            if name[1] not in parts and "UAV123_10fps" not in folders:
+                parts[name[1]] = (folders[-1], int(first[1]), int(last[1]))
     return parts
