@@ -97,9 +97,9 @@ def test_coco_errors(tmp_path):
     (tmp_path / "bad.json").write_text("{ half")
     with pytest.raises(DataError, match=r"bad\.json is not JSON"):
         read_coco(tmp_path / "bad.json", tmp_path)
-    with pytest.raises(DataError, match=r"x\.json: image 7 has no height, width"):
+    with pytest.raises(DataError, match=r"x\.json: image 0 has no height, width"):
         read_coco(coco_file(tmp_path / "x.json", [], images=[{"id": 7, "file_name": "a.png"}]), tmp_path)
-    with pytest.raises(DataError, match=r"x\.json: category 0 has no name or id"):
+    with pytest.raises(DataError, match=r"x\.json: category 0 has no id"):
         read_coco(coco_file(tmp_path / "x.json", [], categories=[{"name": "dog"}]), tmp_path)
     with pytest.raises(DataError, match="no category bird"):
         read_coco(coco_file(tmp_path / "x.json", []), tmp_path, classes=["bird"])
@@ -123,7 +123,7 @@ def test_missing_image_is_a_replaced_sample(tmp_path):
 def test_a_picture_of_another_size_than_its_annotations(tmp_path):
     picture(tmp_path / "a.png", (20, 30))
     (record,) = read_coco(coco_file(tmp_path / "x.json", [{"bbox": [1, 1, 5, 5]}]), tmp_path)
-    with pytest.raises(DataError, match=r"a\.png, frame 0: the picture .*a\.png is 30x20, its annotations are of 60x40"):
+    with pytest.raises(DataError, match=r"frame 0: the picture .*a\.png is 30x20, its annotations are of 60x40"):
         read_frame(record, 0)
 
 

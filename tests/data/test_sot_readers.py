@@ -43,7 +43,7 @@ def test_otb_separators_objects_and_first_pictures(tmp_path):
 
 
 def test_otb_pictures_without_truth_are_left_out(tmp_path):
-    """The truth of Football1, Freeman3, Freeman4 and Diving may end before their pictures do; Human4's is numbered 2."""
+    """The truth of Football1, Freeman3 and Freeman4 may end before their pictures do; Human4's is numbered 2."""
     pictures(tmp_path / "Freeman4/img", 5)
     write(tmp_path / "Freeman4/groundtruth_rect.txt", "1,2,3,4\n" * 3)
     pictures(tmp_path / "Human4/img", 2)

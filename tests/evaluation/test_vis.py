@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from pycocotools import mask as codec
 
-from vidperc.data.problems import DataError
+from vidperc.data.problems import DataError, DataWarning
 from vidperc.data.readers.davis import read_davis
 from vidperc.data.readers.youtube_vis import read_youtube_vis
 from vidperc.evaluation.davis import DavisEvaluator, contour_accuracy, region_similarity
@@ -177,6 +177,33 @@ def test_youtube_vis_reader(folder):
     wrong["annotations"][0]["segmentations"] = [None]
     (folder / "instances.json").write_text(json.dumps(wrong))
     with pytest.raises(DataError, match="annotation 1 of video 3: 1 segmentations, the video has 2 frames"):
+        read_youtube_vis(folder / "instances.json", folder / "JPEGImages")
+
+
+def test_forms_of_youtube_vis_2019_and_ovis(folder):
+    """Runs as numbers or as text, nulls where an object is not seen, crowds, categories that are not listed."""
+    given = content()
+    mask = square(3, 1)
+    # Column by column, of 12 pixels: three columns and one pixel before, then four columns of four.
+    plain = {"size": list(SIZE), "counts": [37, 4, 8, 4, 8, 4, 8, 4, 115]}
+    text = codec.encode(np.asfortranarray(mask.numpy().astype(np.uint8)))["counts"].decode()
+    given["annotations"] = [
+        {"id": 5, "video_id": 3, "category_id": 9, "iscrowd": 1, "segmentations": [plain, None],
+         "bboxes": [[3, 1, 4, 4], None], "areas": [16, None]},
+        {"id": 6, "video_id": 3, "category_id": 4, "iscrowd": 0,
+         "segmentations": [None, {"size": list(SIZE), "counts": text}], "bboxes": [None, [3, 1, 4, 4]]},
+        {"id": 7, "video_id": 3, "category_id": 77, "segmentations": [None, None], "bboxes": [None, None]},
+    ]  # fmt: skip
+    (folder / "instances.json").write_text(json.dumps(given))
+    with pytest.warns(DataWarning, match=r"1 annotations of categories that are not listed \(first: annotation 7\)"):
+        (record,) = read_youtube_vis(folder / "instances.json", folder / "JPEGImages")
+    first, second = (record.load(t).instances for t in (0, 1))
+    assert torch.equal(first.masks, mask[None]) and torch.equal(second.masks, mask[None])
+    assert (first.ids.tolist(), second.ids.tolist()) == ([5], [6])
+    assert (first.ignored.tolist(), second.ignored.tolist()) == ([True], [False])
+    del given["videos"][0]["height"]
+    (folder / "instances.json").write_text(json.dumps(given))
+    with pytest.raises(DataError, match=r"instances\.json: video 0 has no height"):
         read_youtube_vis(folder / "instances.json", folder / "JPEGImages")
 
 

@@ -20,7 +20,7 @@ from pycocotools import mask as rle_codec
 from ...io import read_image
 from ...structures import Frame, Instances, VideoRecord
 from ..problems import DataError, Problems
-from .common import build_instances, read_json
+from .common import build_instances, read_json, require_keys
 
 Annotation = dict[str, Any]
 
@@ -45,7 +45,8 @@ def read_coco(
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         raise DataError(f"{annotations}: expected a dictionary with 'images', 'annotations' and 'categories'")
     labels, names = category_labels(content.get("categories", []), classes, str(annotations))
-    _check_images(content["images"], str(annotations))
+    for row, image in enumerate(content["images"]):
+        require_keys(image, ("id", "file_name", "height", "width"), f"{annotations}: image {row}")
     pictures = {image["id"]: image for image in content["images"]}
     if len(pictures) < len(content["images"]):
         problems.add("images with an id that is taken", annotations, len(content["images"]) - len(pictures))
@@ -69,8 +70,7 @@ def category_labels(
         DataError: a class that is not among the categories, or a category without name or id.
     """
     for row, category in enumerate(categories):
-        if not isinstance(category, dict) or "name" not in category or "id" not in category:
-            raise DataError(f"{source}: category {row} has no name or id")
+        require_keys(category, ("id", "name"), f"{source}: category {row}")
     by_name = {category["name"]: category["id"] for category in categories}
     if classes is None:
         classes = [category["name"] for category in sorted(categories, key=lambda category: category["id"])]
@@ -78,14 +78,6 @@ def category_labels(
     if missing:
         raise DataError(f"{source} has no category {', '.join(missing)}; there is {', '.join(list(by_name)[:10])} ...")
     return {by_name[name]: label for label, name in enumerate(classes)}, tuple(classes)
-
-
-def _check_images(images: Sequence[Any], source: str) -> None:
-    for row, image in enumerate(images):
-        lacking = [key for key in ("id", "file_name", "height", "width") if not isinstance(image, dict) or key not in image]
-        if lacking:
-            name = image.get("id", row) if isinstance(image, dict) else row
-            raise DataError(f"{source}: image {name} has no {', '.join(lacking)}")
 
 
 def _by_image(

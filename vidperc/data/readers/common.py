@@ -61,6 +61,13 @@ def read_json(path: str | Path) -> Any:
         raise DataError(f"{path} is not JSON: {error}") from error
 
 
+def require_keys(entry: Any, keys: Sequence[str], where: str) -> None:
+    """Raises DataError where a JSON object is none, or lacks a key; `where` names it."""
+    lacking = [key for key in keys if not isinstance(entry, dict) or key not in entry]
+    if lacking:
+        raise DataError(f"{where} has no {', '.join(lacking)}")
+
+
 def require_folder(path: str | Path, what: str) -> Path:
     """The path of a folder.
 

@@ -69,7 +69,7 @@ def read_imagenet_det(root: str | Path, lists: Sequence[str] | None = None) -> l
 
     Args:
         root: the folder ILSVRC with Annotations/DET, Data/DET, ImageSets.
-        lists: files below ImageSets/DET, or anywhere by whole paths, as `DET_train_30classes.txt` of the published video
+        lists: files below ImageSets/DET, or anywhere by whole paths, as the `DET_train_30classes.txt` of published
             detectors; by default all `train_*.txt` (lines `name 1`) and `train.txt`.
 
     Raises:

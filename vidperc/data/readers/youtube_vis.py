@@ -18,7 +18,7 @@ from torchvision.ops import masks_to_boxes
 from ...structures import Instances, VideoRecord
 from ..problems import DataError, Problems
 from .coco import MaskedFrames, category_labels, decode_mask
-from .common import build_instances, read_json, require_folder
+from .common import build_instances, read_json, require_folder, require_keys
 
 
 def read_youtube_vis(
@@ -44,12 +44,18 @@ def read_youtube_vis(
     labels, names = category_labels(content.get("categories", []), classes, str(annotations))
     ids = tuple(sorted(labels, key=lambda number: labels[number]))
     problems = Problems(str(annotations))
+    for row, video in enumerate(content["videos"]):
+        require_keys(video, ("id", "file_names", "height", "width"), f"{annotations}: video {row}")
     known = {video["id"] for video in content["videos"]}
+    categories = {category["id"] for category in content.get("categories", [])}
     objects: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     for row, entry in enumerate(content.get("annotations") or ()):
         if entry.get("video_id") not in known:
             problems.add("annotations of videos that are not listed", f"annotation {entry.get('id', row)}")
-        elif entry.get("category_id") in labels:
+        elif entry.get("category_id") not in categories:
+            problems.add("annotations of categories that are not listed", f"annotation {entry.get('id', row)}")
+        elif entry["category_id"] in labels:
+            require_keys(entry, ("id",), f"{annotations}: annotation {row}")
             objects[entry["video_id"]].append(entry)
     annotated = content.get("annotations") is not None
     records = [
