@@ -96,6 +96,23 @@ def test_clips_hold_p_identities_k_times():
         IdentityClips(identities, people=9)
 
 
+def test_a_picture_that_cannot_be_read_does_not_end_a_run(caplog):
+    good, bad = record("a"), record("b")
+    read = bad.load
+
+    def gap(index: int) -> Frame:
+        if index == 0:
+            raise FileNotFoundError("000000.jpg: no such file")
+        return read(index)
+
+    bad.load = gap
+    data = IdentityClips(find_identities([good, bad], min_sightings=3), people=5, views=4)
+    clips = [data[(number, seed)] for number in range(len(data)) for seed in range(3)]
+    assert all(len(clip) == 20 for clip in clips)
+    assert list(data.failures) == ["b, frame 0"]
+    assert "sample b, frame 0 is left out (1 of 5 so far): b, frame 0: 000000.jpg: no such file" in caplog.text
+
+
 def test_a_crop_at_the_border_stays_inside():
     frame = Frame.from_array(np.zeros((20, 30, 3), np.uint8))
     crop = cut_out(frame, np.array([25.0, -5.0, 40.0, 8.0]))

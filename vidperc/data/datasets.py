@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -20,7 +22,9 @@ from .transforms import Transform, apply_all
 
 Sample = tuple[int, int]  # (number of the clip, seed of its draws)
 PATIENCE = 20  # bad samples in a row before a run is given up
+BAD = (ValueError, OSError, RuntimeError, IndexError, cv2.error)  # what reading or changing a bad sample raises
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
@@ -109,16 +113,11 @@ class ClipDataset(Dataset[Clip]):
     def __getitem__(self, sample: Sample) -> Clip:
         number, seed = sample
         rng = np.random.default_rng(seed)
-        for _ in range(PATIENCE):
-            try:
-                return self._clip(number, rng)
-            except (DataError, ValueError, OSError, RuntimeError, IndexError) as error:
-                video, frame = self.keys[number]
-                self.failures[self.records[video].name] += 1
-                logger.warning("sample %s frame %d is left out: %s", self.records[video].name, frame, error)
-                last = error
-                number = int(rng.integers(len(self.keys)))
-        raise DataError(f"{PATIENCE} bad samples in a row, the last one: {last}") from last
+        return replacing_bad(lambda chosen: self._clip(chosen, rng), self._name, number, len(self), rng, self.failures)
+
+    def _name(self, number: int) -> str:
+        video, frame = self.keys[number]
+        return f"{self.records[video].name}, frame {frame}"
 
     def raw_clip(self, number: int, rng: np.random.Generator) -> Clip:
         """The clip around key frame `number`, before the transforms."""
@@ -151,6 +150,33 @@ class ClipDataset(Dataset[Clip]):
         if objects is None:
             objects = read_frame(self.records[video], frame).instances
         return [] if objects is None or objects.labels is None else sorted(set(objects.labels.tolist()))
+
+
+def replacing_bad(
+    make: Callable[[int], T],
+    name: Callable[[int], str],
+    number: int,
+    size: int,
+    rng: np.random.Generator,
+    failures: Counter[str],
+) -> T:
+    """The sample of a number, of `size`; where it is bad, another one that is drawn.
+
+    `failures` counts the bad ones by name; each is logged when it is met first.
+
+    Raises:
+        DataError: nothing but bad ones.
+    """
+    for _ in range(PATIENCE):
+        try:
+            return make(number)
+        except BAD as error:
+            bad, last = name(number), error
+            failures[bad] += 1
+            if failures[bad] == 1:
+                logger.warning("sample %s is left out (%d of %d so far): %s", bad, len(failures), size, error)
+            number = int(rng.integers(size))
+    raise DataError(f"{PATIENCE} bad samples in a row, the last one {bad}: {last}") from last
 
 
 def key_frames(record: VideoRecord, stride: int, keep_empty: bool) -> list[int]:

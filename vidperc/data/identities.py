@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,7 +11,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ..structures import Clip, Frame, Instances, VideoRecord
-from .datasets import Sample, read_frame, record_length
+from .datasets import Sample, read_frame, record_length, replacing_bad
 from .problems import DataError
 from .transforms.base import MoreClips, Transform, apply_all, with_frames
 
@@ -79,7 +80,8 @@ class IdentityClips(Dataset[Clip]):
     """Clips of P x K crops: K of each of P identities, as batch-hard mining wants them.
 
     An item is asked for as (number, seed), like those of `ClipDataset`; there are as many numbers as crops, and a
-    clip has the identity of its number among its P. A frame of a clip is the crop with a margin; its one object has
+    clip has the identity of its number among its P; a picture that cannot be read is logged, counted and
+    replaced by another of the same object. A frame of a clip is the crop with a margin; its one object has
     the identity's place in `identities` as id.
 
     Args:
@@ -96,6 +98,7 @@ class IdentityClips(Dataset[Clip]):
             raise DataError(f"clips of {people} identities need as many, there are {len(identities)}")
         self.identities, self.people, self.views = list(identities), people, views
         self.transforms = list(transforms)
+        self.failures: Counter[str] = Counter()
         self.ends = np.cumsum([len(identity) for identity in identities])
 
     def __len__(self) -> int:
@@ -104,15 +107,33 @@ class IdentityClips(Dataset[Clip]):
     def __getitem__(self, sample: Sample) -> Clip:
         number, seed = sample
         rng = np.random.default_rng(seed)
+        return replacing_bad(lambda chosen: self._clip(chosen, rng), self._name, number, len(self), rng, self.failures)
+
+    def _name(self, number: int) -> str:
+        identity = self.identities[int(np.searchsorted(self.ends, number, side="right"))]
+        return f"{identity.record.name}, object {identity.key}"
+
+    def _clip(self, number: int, rng: np.random.Generator) -> Clip:
         own = int(np.searchsorted(self.ends, number, side="right"))
         others = rng.permutation(len(self.identities) - 1)[: self.people - 1]
         members = [own, *(others + (others >= own)).tolist()]
-        frames = [self._crop(label, view, rng) for label in members for view in self._views(label, rng)]
+        frames = [self._readable(label, view, rng) for label in members for view in self._views(label, rng)]
         return Clip(frames=frames, video=self.identities[own].record.name)
 
     def _views(self, label: int, rng: np.random.Generator) -> list[int]:
         count = len(self.identities[label])
         return rng.choice(count, self.views, replace=count < self.views).tolist()
+
+    def _readable(self, label: int, view: int, rng: np.random.Generator) -> Frame:
+        """A crop; where its picture cannot be read, another one of the same object."""
+        identity = self.identities[label]
+
+        def name(chosen: int) -> str:
+            return f"{identity.record.name}, frame {identity.frames[chosen]}"
+
+        return replacing_bad(
+            lambda chosen: self._crop(label, chosen, rng), name, view, len(identity), rng, self.failures
+        )
 
     def _crop(self, label: int, view: int, rng: np.random.Generator) -> Frame:
         identity = self.identities[label]

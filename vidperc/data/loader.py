@@ -15,6 +15,7 @@ from ..structures import Clip
 from .datasets import ClipDataset, Sample
 from .identities import IdentityClips
 from .packing import pack, unpack
+from .problems import DataError
 
 
 def collate(clips: list[Clip]) -> list[Clip]:
@@ -100,6 +101,37 @@ class TrainingBatches(Sampler[list[Sample]]):
         return rng.permutation(np.repeat(np.arange(self.size), times.astype(int))).tolist()
 
 
+class WorkerBatches(Iterator[list[Clip]]):
+    """Batches that worker processes read ahead.
+
+    The workers end with the first error: they ignore signals, so that an interpreter which still holds them, if only
+    in the traceback of that error, could not end. The error keeps no traceback from below here for that reason.
+
+    Raises:
+        DataError: what a worker's data set raises.
+    """
+
+    def __init__(self, loader: DataLoader[Clip]) -> None:
+        self._batches = iter(loader)
+
+    def __next__(self) -> list[Clip]:
+        try:
+            batch: list[Clip] = unpack(next(self._batches))
+            return batch
+        except BaseException as error:
+            failure = _plain(error.with_traceback(None))
+        # Outside of the clause, or the first error would be kept as the context of this one.
+        self._batches = iter(())
+        raise failure
+
+
+def _plain(error: BaseException) -> BaseException:
+    """A worker's error with its own message: PyTorch gives the text of the whole traceback, that is its last line."""
+    if isinstance(error, DataError):
+        return DataError(str(error).strip().splitlines()[-1].partition(": ")[2] or str(error))
+    return error
+
+
 def make_loader(
     dataset: ClipDataset | IdentityClips, batches: TrainingBatches, workers: int = 0
 ) -> Iterator[list[Clip]]:
@@ -115,7 +147,7 @@ def make_loader(
         prefetch_factor=4,
         generator=torch.Generator().manual_seed(batches.seed),
     )
-    return map(unpack, loader)
+    return WorkerBatches(loader)
 
 
 def _set_up_worker(worker: int) -> None:
