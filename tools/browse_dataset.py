@@ -11,12 +11,11 @@ from itertools import islice
 from pathlib import Path
 
 import cv2
-import fiddle as fdl
 import numpy as np
 
 from vidperc.cli import setting
 from vidperc.data.loader import TrainingBatches
-from vidperc.models import get_config, override
+from vidperc.models import build, get_config, override
 from vidperc.structures import Clip, Instances
 from vidperc.visualize import draw, draw_ignored
 
@@ -35,7 +34,7 @@ def main() -> int:
             override(config, key, value)
         if config.train_data is None:
             raise ValueError(f"'{options.name}' has no training data")
-        data = fdl.build(config.train_data)
+        data = build(config.train_data)
         batches = TrainingBatches(len(data.dataset), 1, seed=options.seed, repeats=data.repeats)
         for (sample,) in islice(batches, options.samples):
             print(write(data.dataset[sample], sample[0], Path(options.out), config.classes))

@@ -110,7 +110,7 @@ def test_a_picture_that_cannot_be_read_does_not_end_a_run(caplog):
     clips = [data[(number, seed)] for number in range(len(data)) for seed in range(3)]
     assert all(len(clip) == 20 for clip in clips)
     assert list(data.failures) == ["b, frame 0"]
-    assert "sample b, frame 0 is left out (1 of 5 so far): b, frame 0: 000000.jpg: no such file" in caplog.text
+    assert "a sample is left out (1 of 5 so far): b, frame 0: 000000.jpg: no such file" in caplog.text
 
 
 def test_a_crop_at_the_border_stays_inside():

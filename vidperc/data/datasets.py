@@ -171,12 +171,13 @@ def replacing_bad(
         try:
             return make(number)
         except BAD as error:
-            bad, last = name(number), error
+            bad, last, text = name(number), error, str(error)
             failures[bad] += 1
+            text = text if text.startswith(bad) else f"{bad}: {text}"
             if failures[bad] == 1:
-                logger.warning("sample %s is left out (%d of %d so far): %s", bad, len(failures), size, error)
+                logger.warning("a sample is left out (%d of %d so far): %s", len(failures), size, text)
             number = int(rng.integers(size))
-    raise DataError(f"{PATIENCE} bad samples in a row, the last one {bad}: {last}") from last
+    raise DataError(f"{PATIENCE} bad samples in a row, the last one {text}") from last
 
 
 def key_frames(record: VideoRecord, stride: int, keep_empty: bool) -> list[int]:

@@ -76,17 +76,17 @@ class VideoRecord:
     """
 
     name: str
-    frames: list[str | Path] | None = None  # image files in order; None where `source` is a video file
+    frames: list[str | Path] | None = field(default=None, repr=False)  # image files; None: `source` is a video file
     source: str | Path | None = None
     length: int | None = None
     size: tuple[int, int] | None = None  # (height, width)
     fps: float | None = None
-    times: list[float] | None = None
-    instances: dict[int, Instances] = field(default_factory=dict)  # by frame index; absent: not annotated
-    detections: dict[int, Instances] = field(default_factory=dict)  # public detections by frame index
-    classes: tuple[str, ...] = ()
-    attributes: dict[str, object] = field(default_factory=dict)
-    load: Callable[[int], Frame] | None = None
+    times: list[float] | None = field(default=None, repr=False)
+    instances: dict[int, Instances] = field(default_factory=dict, repr=False)  # by frame index; absent: not annotated
+    detections: dict[int, Instances] = field(default_factory=dict, repr=False)  # public detections by frame index
+    classes: tuple[str, ...] = field(default=(), repr=False)
+    attributes: dict[str, object] = field(default_factory=dict, repr=False)
+    load: Callable[[int], Frame] | None = field(default=None, repr=False)
 
 
 @runtime_checkable

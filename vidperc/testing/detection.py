@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import fiddle as fdl
-
 from ..engine.detection import predict_records, process_records, read_frames, score_records
 from ..engine.experiment import TestData
 from ..engine.image_sets import ImageSet, find_images
 from ..engine.test import chosen_records
 from ..export.detections import coco_rows, scalabel_frames, write_coco_results, write_scalabel
 from ..image.two_stage import RPN
-from ..models import get_config, load
+from ..models import build, get_config, load
 from ..sequence import SequenceModel
 from .run import Outcome, Run, scored
 
@@ -30,7 +28,7 @@ def test_detection(run: Run) -> Outcome:
     model = load(run.name, **run.model_options)
     if run.data_root is not None:
         return test_images(run, model, config.classes)
-    data = fdl.build(config.test_data)
+    data = build(config.test_data)
     data.records = chosen_records(data.records, run.sequences)
     files = predict_records(model, data, run.out, resume=run.resume, progress=run.progress, world=run.world)
     if run.world.rank:

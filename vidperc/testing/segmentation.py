@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import fiddle as fdl
-
 from ..engine.segmentation import (
     SegmentationData,
     find_segmentation,
@@ -17,7 +15,7 @@ from ..engine.segmentation import (
 from ..engine.test import chosen_records
 from ..evaluation.vis import VISScores
 from ..export.youtube_vis import write_youtube_vis
-from ..models import get_config, load
+from ..models import build, get_config, load
 from .run import Outcome, Run
 
 
@@ -30,7 +28,7 @@ def test_segmentation(run: Run) -> Outcome:
     if run.data_root is not None:
         data = find_segmentation(run.data_root, config.classes)
     elif config.test_data is not None:
-        data = SegmentationData.of(fdl.build(config.test_data).records, config.classes)
+        data = SegmentationData.of(build(config.test_data).records, config.classes)
     else:
         raise ValueError(
             f"'{run.name}' has no test videos of its own: give --data-root, with YouTube-VIS, OVIS or DAVIS"

@@ -6,7 +6,6 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-import fiddle as fdl
 import numpy as np
 
 from ..engine.sot import (
@@ -22,7 +21,7 @@ from ..engine.test import chosen_records, record_frames
 from ..evaluation.sot import by_tag, evaluate_got10k, evaluate_ope, plot_curves
 from ..evaluation.vot import evaluate_vot
 from ..export.sot import export_got10k, export_lasot, export_trackingnet
-from ..models import get_config, load
+from ..models import build, get_config, load
 from .run import Outcome, Run, scored
 
 
@@ -38,7 +37,7 @@ def test_sot(run: Run) -> Outcome:
     if run.data_root is not None:
         benchmark = find_sot(run.data_root)
     elif config.test_data is not None:
-        benchmark = SOTBenchmark(list(fdl.build(config.test_data).records), "ope", "synthetic")
+        benchmark = SOTBenchmark(list(build(config.test_data).records), "ope", "synthetic")
     else:
         raise ValueError(f"'{run.name}' has no test data of its own: give --data-root, a benchmark's folder")
     benchmark.records = chosen_records(benchmark.records, run.sequences)

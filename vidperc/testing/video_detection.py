@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 
-import fiddle as fdl
-
 from ..engine.detection import predict_records, process_records
 from ..engine.test import chosen_records
 from ..engine.video_detection import find_vid, write_coco_results
 from ..evaluation.vid import VIDEvaluator
-from ..models import get_config, load
+from ..models import build, get_config, load
 from .run import Outcome, Run
 
 
@@ -23,7 +21,7 @@ def test_video_detection(run: Run) -> Outcome:
     if run.data_root is not None:
         data = find_vid(run.data_root, config.classes)
     elif config.test_data is not None:
-        data = fdl.build(config.test_data)
+        data = build(config.test_data)
         data.evaluator = partial(VIDEvaluator, config.classes)
     else:
         raise ValueError(f"'{run.name}' has no test data of its own: give --data-root, with ImageNet VID or CocoVID")
