@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import fiddle as fdl
 import pytest
@@ -18,10 +19,11 @@ from vidperc.checkpoint import read_checkpoint
 from vidperc.checkpoint.sources import SHIPPED
 from vidperc.cli import main
 from vidperc.engine.log import read_log
+from vidperc.engine.optim import SGD
 from vidperc.engine.train import RunOptions
-from vidperc.models import get_config, load
+from vidperc.models import get_config, load, override
 from vidperc.shipping import _command_line, ship
-from vidperc.training import default_name, train
+from vidperc.training import changed_settings, check_resume, default_name, train
 
 SHORT = {
     "schedule.iterations": 2, "schedule.batch_size": 2, "schedule.warmup_iterations": 1, "count": 2, "length": 2,
@@ -46,6 +48,30 @@ def test_the_resolved_config_is_kept(run):
     assert config == serialization.load_json((run / "config.json").read_text())
     assert config != get_config("tiny_det")
     assert json.loads((run / "command.json").read_text())["overrides"]["length"] == "2"
+
+
+def test_a_run_is_not_lost_where_resume_is_forgotten(run):
+    before = (run / "log.jsonl").read_text()
+    with pytest.raises(FileExistsError, match="holds a run: --resume goes on with it, --out FOLDER begins another"):
+        train("tiny_det", out=run, options=QUIET, **SHORT)
+    assert (run / "log.jsonl").read_text() == before
+
+
+def test_a_run_that_goes_on_with_other_settings_says_so(run):
+    resumed = replace(QUIET, resume=True, seed=6)
+    config = get_config("tiny_det")
+    for key, value in SHORT.items():
+        override(config, key, value)
+    assert changed_settings(run, config, QUIET.seed) == {}
+    config.schedule.iterations = 9
+    with pytest.warns(UserWarning, match="other settings than it began with: schedule.iterations 2 -> 9, seed 5 -> 6$"):
+        check_resume(run, config, resumed)
+    config.schedule.optimizer.lr = 0.5
+    with pytest.raises(ValueError, match=r"optimiser goes on as it was saved.*: schedule.optimizer.lr 0.001 -> 0.5$"):
+        check_resume(run, config, resumed)
+    config.schedule.optimizer = fdl.Config(SGD)
+    with pytest.raises(ValueError, match=r"schedule.optimizer 'AdamW' -> 'SGD'"):
+        check_resume(run, config, resumed)
 
 
 def test_weights_depend_on_the_seed_alone(run, tmp_path):

@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fiddle as fdl
 import numpy as np
 import torch
+from fiddle import daglish
 from fiddle.codegen import codegen
 from fiddle.experimental import serialization
+from fiddle.printing import as_dict_flattened
 
 from .checkpoint.initial import InitialWeights
 from .models import build, get_config, override
@@ -60,8 +63,9 @@ def train(
         overrides: arguments to change, by path (`**{"schedule.optimizer.lr": 0.01}`) or by name.
 
     Raises:
-        KeyError, AttributeError: an unknown name or override. ValueError: nothing to train, or no data.
-        FileNotFoundError: the data, or the checkpoint.
+        KeyError, AttributeError: an unknown name or override. ValueError: nothing to train, no data, or a run that
+            cannot go on with another optimiser. FileNotFoundError: the data, or the checkpoint. FileExistsError: the
+            folder holds a run, which is not to be resumed.
     """
     try:
         from .engine.train import RunOptions
@@ -77,25 +81,67 @@ def train(
         override(config, key, value)
     options = options or RunOptions()
     folder = Path(out) if out is not None else Path("out") / "train" / name
-    save_config(config, folder, name, overrides)
+    goes_on = (folder / "last.pt").is_file()
+    if goes_on:
+        check_resume(folder, config, options)
+    save_config(config, folder, name, overrides, options.seed)
     torch.manual_seed(options.seed)
     experiment = build(config)
     initial = experiment.initial if checkpoint is None else InitialWeights(model=checkpoint)
-    goes_on = options.resume and (folder / "last.pt").is_file()
     if initial is not None and not goes_on:
         for report in initial.load(experiment.model, config.published_keys):
             print(report, file=sys.stderr)
     return run(experiment, folder, options)
 
 
-def save_config(config: fdl.Config, folder: Path, name: str, overrides: dict[str, Any]) -> None:
+def check_resume(folder: Path, config: fdl.Config, options: RunOptions) -> None:
+    """Whether a run in a folder goes on as it is asked to; settings that are others than before are told in a warning.
+
+    Raises:
+        FileExistsError: it is not to be resumed, and would be lost. ValueError: the optimiser is another one; its
+            settings are saved with its state.
+    """
+    if not options.resume:
+        raise FileExistsError(f"{folder} holds a run: --resume goes on with it, --out FOLDER begins another one")
+    changes = changed_settings(folder, config, options.seed)
+    told = {key: f"{key} {before!r} -> {now!r}" for key, (before, now) in sorted(changes.items())}
+    fixed = [text for key, text in told.items() if key.startswith("schedule.optimizer")]
+    if fixed:
+        text = ", ".join(fixed)
+        raise ValueError(f"{folder}: the optimiser goes on as it was saved, it cannot become another: {text}")
+    if told:
+        text = ", ".join(told.values())
+        warnings.warn(f"{folder}: goes on with other settings than it began with: {text}", stacklevel=3)
+
+
+def changed_settings(folder: Path, config: fdl.Config, seed: int) -> dict[str, tuple[Any, Any]]:
+    """The settings that were others when the folder's `config.json` and `command.json` were written: (before, now)."""
+    before = _flat(serialization.load_json((folder / "config.json").read_text(encoding="utf-8")))
+    before["seed"] = json.loads((folder / "command.json").read_text(encoding="utf-8")).get("seed", seed)
+    now = {**_flat(config), "seed": seed}
+    keys = {*before, *now}
+    return {key: (before.get(key), now.get(key)) for key in keys if before.get(key) != now.get(key)}
+
+
+def _flat(config: fdl.Config) -> dict[str, Any]:
+    """{path: value} of all settings, and {path: class or function} of all parts."""
+    parts = {
+        daglish.path_str(path).lstrip("."): fdl.get_callable(value).__qualname__
+        for value, path in daglish.iterate(config)
+        if isinstance(value, fdl.Buildable)
+    }
+    return {**parts, **as_dict_flattened(config)}
+
+
+def save_config(config: fdl.Config, folder: Path, name: str, overrides: dict[str, Any], seed: int) -> None:
     """The resolved config as Python (`config.py`) and JSON (`config.json`), and what was typed (`command.json`)."""
     folder.mkdir(parents=True, exist_ok=True)
     source = "\n".join(codegen.codegen_dot_syntax(config).lines())
     (folder / "config.py").write_text(f'"""The resolved config of a run of {name}."""\n\n{source}\n', encoding="utf-8")
     (folder / "config.json").write_text(serialization.dump_json(config), encoding="utf-8")
     command = {
-        "name": name, "arguments": sys.argv[1:], "overrides": {key: repr(value) for key, value in overrides.items()},
+        "name": name, "seed": seed, "arguments": sys.argv[1:],
+        "overrides": {key: repr(value) for key, value in overrides.items()},
         "vidperc": _version("vidperc"), "torch": torch.__version__, "numpy": np.__version__,
         "python": sys.version.split()[0],
     }  # fmt: skip

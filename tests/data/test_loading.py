@@ -4,6 +4,7 @@ import itertools
 import pickle
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from vidperc.data.loader import (
 from vidperc.data.packing import pack, unpack
 from vidperc.data.problems import DataError, DataWarning, Problems, clean_boxes
 from vidperc.data.synthetic import synthetic_videos
-from vidperc.data.transforms import Flip, Resize
+from vidperc.data.transforms import Flip, Resize, ResizeRange
 from vidperc.structures import Frame, Instances, VideoRecord
 
 SAMPLERS = [
@@ -216,6 +217,39 @@ def test_a_program_ends_although_its_data_are_bad():
     assert ran.returncode == 0, ran.stderr
     expected = "DataError 20 bad samples in a row, the last one v, frame 0: gone.jpg: no such file"
     assert ran.stdout.strip() == expected
+
+
+def mixed_data():
+    """Wide and high pictures; one in eight has the rare class 1. Several sizes are drawn."""
+    records = [
+        picture_record(f"{n}", size=(20, 30) if n % 3 else (30, 20), labels=[int(n % 8 == 0)]) for n in range(17)
+    ]
+    transforms = [Resize([(60, 40), (75, 50), (90, 60)]), Flip(), ResizeRange((30, 20), (90, 60)), Flip(1.0)]
+    return ClipDataset(records, transforms=transforms)
+
+
+@pytest.mark.parametrize("start", [1, 4, 9, 14])
+def test_all_at_once_resumes_within_an_epoch(start):
+    """Multi-scale, grouped by aspect, rare classes repeated, two processes: from any step on the same batches."""
+    data = mixed_data()
+    settings = {
+        "repeats": repeat_factors([data.labels(n) for n in range(len(data))], 0.5),
+        "groups": aspect_groups(data), "seed": 3, "world_size": 2,
+    }  # fmt: skip
+    assert max(settings["repeats"]) > 1.5
+    assert TrainingBatches(len(data), 2, **settings).batches_per_epoch > 4
+    for rank in (0, 1):
+        whole = take(make_loader(data, TrainingBatches(len(data), 2, rank=rank, **settings)), 16)
+        rest = TrainingBatches(len(data), 2, rank=rank, start=start, **settings)
+        for clips, again in zip(whole[start:], make_loader(data, rest)):
+            assert [clip.video for clip in clips] == [clip.video for clip in again]
+            for clip, other in zip(clips, again):
+                assert torch.equal(clip[0].image, other[0].image)
+                assert torch.equal(clip[0].instances.boxes, other[0].instances.boxes)
+        assert all(len({clip[0].size[0] > clip[0].size[1] for clip in clips}) == 1 for clips in whole)
+    assert len({clip[0].size for clips in whole for clip in clips}) > 8
+    counts = Counter(clip.video for clips in whole for clip in clips)
+    assert {"0", "8", "16"} <= set(counts)
 
 
 def test_packed_values_come_back_as_they_were():

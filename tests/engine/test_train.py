@@ -1,6 +1,8 @@
 """The loop: it learns, stops, resumes exactly, shares batches, keeps the best, stops at NaN."""
 
+import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from small import Small, experiment, gradients_of_one_step
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from vidperc.checkpoint import CheckpointError, load_checkpoint, read_checkpoint
 from vidperc.data.datasets import read_frame
@@ -153,6 +156,40 @@ def test_workers_and_tensorboard(tmp_path):
     train(experiment(iterations=4), tmp_path / "none", QUIET)
     assert losses(tmp_path / "two") == losses(tmp_path / "none")
     assert list((tmp_path / "two" / "tensorboard").glob("events.*"))
+
+
+def test_logs_hold_every_step_once_after_a_resume(tmp_path):
+    """A run that is killed after its last checkpoint has logged steps that are done again."""
+    options = replace(QUIET, tensorboard=True)
+    train(experiment(iterations=3, evaluate_every=1), tmp_path, options)
+    kept = (tmp_path / "last.pt").read_bytes()
+    train(experiment(iterations=6, evaluate_every=1), tmp_path, replace(options, resume=True))
+    (tmp_path / "last.pt").write_bytes(kept)
+    train(experiment(iterations=8, evaluate_every=1), tmp_path, replace(options, resume=True))
+    rows = read_log(tmp_path)
+    for kind in ("train", "test"):
+        assert [row["iteration"] for row in rows if row["kind"] == kind] == list(range(8))
+    with (tmp_path / "log.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert [row["iteration"] for row in table] == [str(row["iteration"]) for row in rows]
+    assert [float(row["loss"]) for row in table if row["kind"] == "train"] == losses(tmp_path)
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    shown = events.Scalars("train/loss")
+    assert [event.step for event in shown] == list(range(8))
+    assert [event.value for event in shown] == pytest.approx(losses(tmp_path))
+    assert [event.step for event in events.Scalars("test/closeness")] == list(range(8))
+
+
+def test_a_full_disk_and_a_folder_that_is_none_are_told_before_the_first_step(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        train(experiment(), tmp_path / "file" / "run", QUIET)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1000))
+    with pytest.raises(OSError, match=r"run: 0 MB are free on this disk, the checkpoints of the run need \d+ MB"):
+        train(experiment(), tmp_path / "run", QUIET)
+    assert not (tmp_path / "run" / "last.pt").exists()
 
 
 def test_errors(tmp_path):

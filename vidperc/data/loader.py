@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -112,7 +113,7 @@ class WorkerBatches(Iterator[list[Clip]]):
     """
 
     def __init__(self, loader: DataLoader[Clip]) -> None:
-        self._batches = iter(loader)
+        self._batches: Iterator[Any] = iter(loader)
 
     def __next__(self) -> list[Clip]:
         try:

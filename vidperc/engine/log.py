@@ -106,4 +106,4 @@ def _tensorboard(folder: Path, start: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    return SummaryWriter(str(folder / "tensorboard"), purge_step=start or None)
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=start)  # what is there from then on is void

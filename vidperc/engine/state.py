@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,19 @@ class Progress:
     iteration: int = 0
     best: float | None = None
     best_iteration: int | None = None
+
+
+def require_space(folder: Path, model: nn.Module, *, average: bool) -> None:
+    """Raises OSError where the disk has no room for a run's checkpoints.
+
+    Those are `last.pt` with the optimiser's two values a weight and perhaps averaged weights, `best.pt`, and for a
+    moment the successor of either.
+    """
+    weights = sum(value.nbytes for value in model.state_dict().values())
+    needed, free = 2 * weights * (4 + average), shutil.disk_usage(folder).free
+    if free < needed:
+        sizes = f"{free / 1e6:.0f} MB are free on this disk, the checkpoints of the run need {needed / 1e6:.0f} MB"
+        raise OSError(f"{folder}: {sizes}")
 
 
 def save_run(

@@ -32,7 +32,7 @@ from .log import RunLog
 from .memory import recompute
 from .optim import set_rate, wake
 from .schedule import Schedule
-from .state import Progress, load_run, save_run
+from .state import Progress, load_run, require_space, save_run
 from .test import test
 
 HALVES: dict[str, Literal["bf16-mixed", "16-mixed"]] = {"bf16": "bf16-mixed", "fp16": "16-mixed"}
@@ -93,7 +93,7 @@ def train(experiment: Experiment, out: str | Path, options: RunOptions | None = 
     Raises:
         ValueError: the experiment has no training data or no schedule, or a batch that cannot be shared out.
         NotFiniteError: the loss is NaN or infinite; `bad_batch.pt` holds the batch.
-        CheckpointError: `last.pt` is of another model.
+        CheckpointError: `last.pt` is of another model. OSError: `out` cannot be written, or its disk is too full.
     """
     options = options or RunOptions()
     data, schedule = experiment.train_data, experiment.schedule
@@ -157,6 +157,9 @@ class _Run:
         self.model: SequenceModel = self.wrapped.module
         self.ema = EMA(self.model, schedule.ema_decay) if schedule.ema_decay else None
         self.scaler = getattr(fabric.strategy.precision, "scaler", None)
+        if fabric.is_global_zero:
+            out.mkdir(parents=True, exist_ok=True)
+            require_space(out, self.model, average=self.ema is not None)
         self.progress = Progress()
         if options.resume and (out / "last.pt").is_file():
             self.progress = load_run(out / "last.pt", self.model, self.optimizer, self.ema, self.scaler)
