@@ -22,6 +22,7 @@ from vidperc.evaluation import read_tracks
 from vidperc.evaluation.errors import FrameErrors, Switch, find_errors
 from vidperc.evaluation.rules import rules_for, rules_named
 from vidperc.io import Video, VideoWriter
+from vidperc.visualize import draw_tag
 
 RIGHT, FALSE, MISSED, SWITCHED = (60, 160, 80), (230, 40, 40), (240, 210, 40), (230, 40, 230)
 SHOWN = 12  # frames that a switch stays to be seen
@@ -35,7 +36,7 @@ def draw_errors(picture: np.ndarray, errors: FrameErrors, switches: list[Switch]
     for mark in errors.misses:
         _box(canvas, mark.box, MISSED, 2, f"missed {mark.id}")
     for mark in errors.false_positives:
-        _box(canvas, mark.box, FALSE, 2, f"false {mark.id}")
+        _box(canvas, mark.box, FALSE, 2, f"false {mark.id}", below=True)
     for switch in switches:
         _box(canvas, switch.object.box, SWITCHED, 3, f"{switch.before} > {switch.now}")
     cv2.putText(canvas, caption, (8, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (0, 0, 0), 3, cv2.LINE_AA)
@@ -43,10 +44,13 @@ def draw_errors(picture: np.ndarray, errors: FrameErrors, switches: list[Switch]
     return canvas
 
 
-def _box(canvas: np.ndarray, box: tuple[float, ...], color: tuple[int, int, int], width: int, text: str) -> None:
+def _box(
+    canvas: np.ndarray, box: tuple[float, ...], color: tuple[int, int, int], width: int, text: str, below: bool = False
+) -> None:
+    """The box with its text above, or below, where a false track does not hide the name of the object it missed."""
     x1, y1, x2, y2 = (round(value) for value in box)
     cv2.rectangle(canvas, (x1, y1), (x2, y2), color, width)
-    cv2.putText(canvas, text, (x1 + 2, max(y1 - 4, 10)), cv2.FONT_HERSHEY_SIMPLEX, 0.4, color, 1, cv2.LINE_AA)
+    draw_tag(canvas, text, x1, y2 + 14 if below else y1, color, 0.7)
 
 
 def pictures(video: Video | None, frames: list[FrameErrors]) -> Iterator[np.ndarray]:

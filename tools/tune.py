@@ -16,6 +16,7 @@ import ast
 import time
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -104,7 +105,7 @@ def tune_multi(options: argparse.Namespace) -> None:
     )
     lower_is_better = options.metric in ("IDSW", "FP", "FN")
     trials.sort(key=lambda trial: trial.scores[options.metric], reverse=not lower_is_better)
-    table = Table(*space, *COLUMNS)
+    table = Table(*space, *COLUMNS, box=box.SIMPLE, pad_edge=False)
     for trial in trials[:10]:
         values = [f"{trial.scores[name]:.4g}" for name in COLUMNS]
         table.add_row(*(str(trial.settings[name]) for name in space), *values)

@@ -95,9 +95,9 @@ def draw(
     for row, (corner, color) in enumerate(zip(corners, colors, strict=True)):
         words = _tag(shown, row, classes, labels, scores)
         text = _fitting(words, max(1.7 * (corner[2] - corner[0]), 60 * scale), scale)
-        _draw_tag(canvas, text, corner[0], corner[1], color, scale)
+        draw_tag(canvas, text, corner[0], corner[1], color, scale)
     if caption:
-        _draw_tag(canvas, caption, round(8 * scale), round(30 * scale), (25, 25, 25), scale)
+        draw_tag(canvas, caption, round(8 * scale), round(30 * scale), (25, 25, 25), scale)
     return canvas
 
 
@@ -196,7 +196,7 @@ def _letters(scale: float) -> float:
     return max(0.38, 0.55 * scale)
 
 
-def _draw_tag(canvas: np.ndarray, text: str, x: int, y: int, color: Color, scale: float) -> None:
+def draw_tag(canvas: np.ndarray, text: str, x: int, y: int, color: Color, scale: float) -> None:
     """Text on a filled ground of `color` standing on the point (x, y), kept inside the picture."""
     if not text:
         return

@@ -64,14 +64,17 @@ def pictures(frames: Sequence[Frame], folder: Path) -> Iterator[Frame]:
 def results(
     model: TrackByDetection, root: Path, sequences: Sequence[str] = (), camera: CameraMotion | None = None
 ) -> MOTScores:
-    """The scores of `model` on the sequence folders under `root`, all or those named.
+    """The scores of `model` on the sequence folders under `root`, all or those named, or on the sequence `root`.
 
     Where there is a `camera`, its motion is compensated for the model's tracker, and the pictures are read.
     """
     if camera is not None:
         model.tracker = Compensated(model.tracker, camera)
-    folders = [path.parent.parent for path in sorted(root.glob("*/gt/gt.txt"))]
+    single = (root / "gt" / "gt.txt").is_file()
+    folders = [root] if single else [path.parent.parent for path in sorted(root.glob("*/gt/gt.txt"))]
     folders = [path for path in folders if not sequences or path.name in sequences]
+    if not folders:
+        raise SystemExit(f"{root}: no sequences with gt/gt.txt" + (f" named {', '.join(sequences)}" * bool(sequences)))
     evaluator = MOTEvaluator(root)
     for folder in folders:
         state = model.init_state()
@@ -85,7 +88,7 @@ def results(
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", nargs="+", help="names of configs that track given detections")
-    parser.add_argument("root", type=Path, help="folder of MOTChallenge sequences with gt and det")
+    parser.add_argument("root", type=Path, help="folder of MOTChallenge sequences with gt and det, or of one")
     parser.add_argument("--sequences", nargs="*", default=())
     parser.add_argument("--camera", choices=CAMERAS, help="compensate camera motion, estimated so")
     arguments = parser.parse_args()
