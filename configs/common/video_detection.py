@@ -60,13 +60,15 @@ def flow() -> fdl.Config:
     return fdl.Config(FlowNetS)
 
 
-def imagenet_vid_training(root: str = "data/ILSVRC", sampler: FrameSampler | None = None) -> TrainData:
+def imagenet_vid_training(
+    root: str = "data/ILSVRC", sampler: FrameSampler | None = None, scale: tuple[int, int] = (1000, 600)
+) -> TrainData:
     """ImageNet DET's images of the 30 classes, and 15 key frames of each snippet of VID, with their references.
 
     A still image is its own reference.
     """
     records = imagenet_vid_mix(read_imagenet_vid(root, "train"), read_imagenet_det(root))
-    return TrainData(ClipDataset(records, sampler, [Resize((1000, 600)), Flip()]))
+    return TrainData(ClipDataset(records, sampler, [Resize(scale), Flip()]))
 
 
 def imagenet_vid_scoring(root: str = "data/ILSVRC", split: str = "val") -> TestData:
