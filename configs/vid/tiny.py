@@ -25,60 +25,57 @@ from ..common.synthetic import synthetic_scoring, synthetic_training, tiny_prepr
 from ..common.two_stage import faster_rcnn_dc5, rpn_head
 
 
-def tiny_vid() -> fdl.Config:
-    """SELSA over a Faster R-CNN on one map of stride 8, references from all of the video."""
+def tiny_vid_single_frame() -> fdl.Config:
+    """The detector frame by frame: what the video detectors have to beat, trained as they are."""
+    config = _experiment(_tiny_dc8())
+    config.shipped = "tiny_vid_single_frame.pt"
+    config.schedule = tiny_schedule(3000)
+    return config
+
+
+def tiny_selsa() -> fdl.Config:
+    """SELSA, references from all of the video."""
     detector = _tiny_dc8()
     detector.roi_head.box_head = fdl.Config(
         SELSABoxHead, 64, heads=4, classes=len(CLASSES), fcs=2, hidden=128, roi_size=5
     )
     config = _experiment(fdl.Config(MutualSELSA, detector=detector, references=10))
-    config.shipped, config.initial.model = "tiny_vid.pt", "shipped://tiny_vid_single_frame.pt"
-    config.train_data.dataset.sampler = fdl.Config(SpreadReferences, 3)
-    return _trained_backbone(config, tiny_schedule(300, batch_size=4))  # of four frames, all of which learn
+    config.shipped = "tiny_selsa.pt"
+    config.train_data.dataset.sampler = fdl.Config(SpreadReferences, 2)
+    config.schedule = tiny_schedule(3000, batch_size=3)  # of three frames, all of which learn
+    return config
 
 
 def tiny_dff_flow() -> fdl.Config:
-    """DFF's flow network alone, from the true flow; begins with the weights of `tiny_vid_single_frame`."""
+    """DFF's flow network alone, from the true flow."""
     config = _experiment(fdl.Config(FlowDFF, detector=_tiny_dc8(), flow=_flow()))
     sampler = fdl.Config(KeyAndReferences, 3, reach=9, sides="any")
     config.train_data = fdl.Config(TrainData, fdl.Config(SyntheticFlow, sampler))
-    config.schedule = tiny_schedule(600, batch_size=4)  # of four frames, twelve pairs
+    config.schedule = tiny_schedule(3000, batch_size=2)  # of four frames, twelve pairs
     return config
 
 
 def tiny_dff() -> fdl.Config:
-    """DFF, every tenth frame a key frame; begins with the weights of `tiny_dff_flow`."""
+    """DFF, every tenth frame a key frame; its flow network is that of `tiny_dff_flow`."""
     config = _experiment(fdl.Config(DFF, detector=_tiny_dc8(), flow=_flow(), key_interval=10))
     config.shipped = "tiny_dff.pt"
     config.train_data.dataset.sampler = fdl.Config(KeyAndReferences, 1, reach=9, sides="before")
-    return _trained_backbone(config, tiny_schedule(250))
+    config.schedule = tiny_schedule(3000)
+    return config
 
 
 def tiny_fgfa() -> fdl.Config:
-    """FGFA, 15 frames around each; begins with the weights of `tiny_dff_flow`."""
+    """FGFA, 15 frames around each; its flow network learns from nothing."""
     aggregator = fdl.Config(Aggregator, channels=64, convs=1)
     config = _experiment(fdl.Config(FGFA, detector=_tiny_dc8(), flow=_flow(), aggregator=aggregator, radius=7))
     config.shipped = "tiny_fgfa.pt"
     config.train_data.dataset.sampler = fdl.Config(KeyAndReferences, 4, reach=7, sides="both")
-    return _trained_backbone(config, tiny_schedule(250, batch_size=4))
-
-
-def tiny_vid_single_frame() -> fdl.Config:
-    """The same detector frame by frame: what the video detectors have to beat."""
-    config = _experiment(_tiny_dc8())
-    config.shipped = "tiny_vid_single_frame.pt"
+    config.schedule = tiny_schedule(2000, batch_size=2)
     return config
 
 
 def _flow() -> fdl.Config:
     return fdl.Config(FlowNetS, width=6)
-
-
-def _trained_backbone(config: fdl.Config, schedule: fdl.Config) -> fdl.Config:
-    """The backbone stays as it was with the detector of single frames; all the rest learns."""
-    config.model.detector.backbone.frozen_stages = 4
-    config.schedule = schedule
-    return config
 
 
 def _tiny_dc8() -> fdl.Config:
@@ -110,7 +107,6 @@ def _experiment(model: fdl.Config) -> fdl.Config:
         train_data=synthetic_training("vid"),
         validation_data=synthetic_scoring("vid", "val", videos=8, length=30),
         test_data=synthetic_scoring("vid", "test"),
-        schedule=tiny_schedule(600, batch_size=9, evaluate_every=300),
     )
     for data in (config.validation_data, config.test_data):
         data.evaluator = fdl.Partial(VIDEvaluator, classes=CLASSES)

@@ -96,16 +96,22 @@ def run_bare(model: SequenceModel, calls: list[Call], own: bool = True) -> Calla
     return run
 
 
-def torchvision_faster_rcnn(image: np.ndarray, precision: Precision = "fp32") -> Callable[[], object]:
+def torchvision_faster_rcnn(
+    image: np.ndarray, precision: Precision = "fp32", device: str = "cpu"
+) -> Callable[[], object]:
     """torchvision's own Faster R-CNN R50-FPN on the same picture, untrained, as it is used: tensors 0 to 1."""
     from torchvision.models.detection import fasterrcnn_resnet50_fpn
 
-    network = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, box_score_thresh=0.05).eval()
-    tensor = torch.from_numpy(image).permute(2, 0, 1).float() / 255
+    network = fasterrcnn_resnet50_fpn(weights=None, weights_backbone=None, box_score_thresh=0.05)
+    network = network.eval().to(device)
+    tensor = torch.from_numpy(image).to(device).permute(2, 0, 1).float() / 255
 
     def run() -> object:
         dtype = AUTOCAST[precision]
-        with torch.inference_mode(), nullcontext() if dtype is None else torch.autocast("cpu", dtype):
+        with (
+            torch.inference_mode(),
+            nullcontext() if dtype is None else torch.autocast(tensor.device.type, dtype),
+        ):
             return network([tensor])
 
     return run
@@ -118,10 +124,11 @@ def detector_row(
     repeats: int = 5,
     against_torchvision: bool = True,
     size: tuple[int, int] = (800, 1333),
+    device: str = "cpu",
 ) -> Row:
     """One detector, untrained, in one precision. torchvision's runs in fp32, whatever the precision."""
     torch.manual_seed(0)
-    model = vidperc.load(name, precision=precision)
+    model = vidperc.load(name, precision=precision, device=device)
     image = picture(size)
 
     def predict() -> object:
@@ -134,15 +141,17 @@ def detector_row(
         run_bare(model, calls),
     ]
     if against_torchvision:
-        functions.append(torchvision_faster_rcnn(image))
+        functions.append(torchvision_faster_rcnn(image, device=device))
     times = least_ms(functions, repeats)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return Row(name, precision, *times[:3], times[3] if against_torchvision else None, peak)
 
 
-def measure(repeats: int = 3) -> list[dict[str, Any]]:
+def measure(
+    repeats: int = 3, device: str = "cpu", precisions: tuple[Precision, ...] = ("fp32", "bf16")
+) -> list[dict[str, Any]]:
     """Faster R-CNN in fp32 and bf16 on the threads that torch has: milliseconds, and ratios to what is bare."""
-    rows = [detector_row(precision=precision, repeats=repeats) for precision in ("fp32", "bf16")]
+    rows = [detector_row(precision=precision, repeats=repeats, device=device) for precision in precisions]
     return [
         asdict(row)
         | {"over bare": row.model_ms / row.bare_ms, "over own": row.model_ms / row.own_bare_ms}

@@ -26,17 +26,20 @@ def measure(
     objects: int = 8,
     repeats: int = 10,
     precisions: tuple[Precision, ...] = ("fp32", "bf16"),
+    device: str = "cpu",
 ) -> list[dict[str, Any]]:
     """A row per precision, on noise of `size` (height, width): milliseconds, the least of the repeats."""
     rows: list[dict[str, Any]] = []
     rng = np.random.default_rng(0)
     frame = Frame.from_array(rng.integers(0, 256, (*size, 3), dtype=np.uint8))
     prompts = torch.tensor([[40.0 + 60 * k, 100, 100 + 60 * k, 180] for k in range(objects)])
-    plain_ms = _plain_ms(name, repeats)
+    plain_ms = _plain_ms(name, repeats, device)
     for precision in precisions:
-        model = vidperc.load(name, precision=precision)
+        model = vidperc.load(name, precision=precision, device=device)
         assert isinstance(model, SiamRPN)
-        crop = (torch.rand(1, 3, model.search_size, model.search_size) * 255).to(memory_format=torch.channels_last)
+        crop = (torch.rand(1, 3, model.search_size, model.search_size) * 255).to(
+            device, memory_format=torch.channels_last
+        )
         with model.inference():
             states = [model.init_state(Video.from_frames([frame.array], prompt=p)) for p in (prompts[:1], prompts)]
             for state in states:
@@ -64,11 +67,11 @@ def measure(
     return rows
 
 
-def _plain_ms(name: str, repeats: int) -> float:
+def _plain_ms(name: str, repeats: int, device: str) -> float:
     """The modules one after the other, in NCHW and float32, with their batch norms."""
-    model = vidperc.load(name, fuse=False).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    model = vidperc.load(name, fuse=False, device=device).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     network = ModuleNetwork(model.backbone, model.neck, model.head)
     with torch.inference_mode():
-        middle = [feature[..., 4:11, 4:11] for feature in network.features(torch.rand(1, 3, 127, 127))]
-        kernels, crop = network.embed_template(middle), torch.rand(1, 3, 255, 255) * 255
+        middle = [feature[..., 4:11, 4:11] for feature in network.features(torch.rand(1, 3, 127, 127, device=device))]
+        kernels, crop = network.embed_template(middle), torch.rand(1, 3, 255, 255, device=device) * 255
         return least_ms([lambda: network.correlate(kernels, network.features(crop))], repeats)[0]

@@ -93,8 +93,6 @@ def stepper(
             state.age = 1  # of the frames between key frames
         with model.inference():
             result = model.step(frames[count % 2], state)
-        if device != "cpu":
-            torch.cuda.synchronize()
         return result
 
     return model, step

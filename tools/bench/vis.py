@@ -31,6 +31,7 @@ def measure(
     repeats: int = 3,
     precisions: tuple[Precision, ...] = ("fp32", "bf16"),
     stages: bool = True,
+    device: str = "cpu",
 ) -> list[dict[str, Any]]:
     """A row per precision: milliseconds per frame, the least of the repeats; then the deformable attention's.
 
@@ -42,7 +43,9 @@ def measure(
     rows: list[dict[str, Any]] = []
     for precision in precisions:
         torch.manual_seed(0)
-        model = vidperc.load(name, precision=precision, score_threshold=0.0, rows=best_class, clip_length=None)
+        model = vidperc.load(
+            name, precision=precision, device=device, score_threshold=0.0, rows=best_class, clip_length=None
+        )
         assert isinstance(model, SeqFormer)
 
         def whole(model: SeqFormer = model) -> list[object]:

@@ -8,6 +8,8 @@ from torchvision.ops import nms
 
 from ..structures import Instances
 
+TOGETHER = 20_000  # boxes in one call on a GPU, whose matrix of all pairs overflows some hundred thousand boxes on
+
 
 def class_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:
     """Indices of the boxes that survive suppression by better ones of their class, best first.
@@ -19,7 +21,7 @@ def class_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: floa
     """
     if len(boxes) == 0:
         return labels
-    if boxes.device.type != "cpu":
+    if boxes.device.type != "cpu" and len(boxes) <= TOGETHER:
         # One call for all classes; in double precision the shift costs no accuracy.
         shift = labels.double() * (boxes.max() - boxes.min() + 1).double()
         return nms(boxes.double() + shift[:, None], scores.double(), iou_threshold)

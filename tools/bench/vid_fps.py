@@ -1,0 +1,57 @@
+"""Frames per second of the video detectors as their papers count them: with key frames, full windows, references in.
+
+One video, batch 1: the time of the network and its postprocessing of frames that are in memory, each from uint8 to
+detections; decoding and, for SELSA, the references are not counted.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from typing import Any
+
+import torch
+
+import vidperc
+from vidperc.sequence import Precision
+from vidperc.structures import Frame, Video
+
+from ._timing import synchronize
+from .detectors import picture
+from .vid import NAMES, fill
+
+
+def measure(
+    method: str = "dff",
+    precision: Precision = "fp32",
+    *,
+    depth: int = 101,
+    frames: int = 50,
+    size: tuple[int, int] = (600, 1000),
+    device: str = "cpu",
+) -> list[dict[str, Any]]:
+    """One row: frames per second over `frames` frames, a multiple of DFF's key interval for a fair mean.
+
+    Args:
+        method: one of `vid`'s.
+    """
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # weights are random
+        model = vidperc.load(NAMES[method].format(depth=depth), precision=precision, device=device)
+        pictures = [Frame.from_array(picture(size, seed), seed) for seed in range(2)]
+        with model.inference():
+            state = model.init_state(Video.from_frames([pictures[number % 2].array for number in range(15)]))
+    fill(model, state, pictures)
+    start = 0.0
+    with model.inference():
+        for number in range(-10, frames):
+            if number == 0:
+                synchronize()
+                start = time.perf_counter()
+            model.step(pictures[number % 2], state)
+        synchronize()
+    seconds = time.perf_counter() - start
+    name = torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU"
+    row = {"method": method, "depth": depth, "precision": precision, "device": name, "frames": frames}
+    return [row | {"ms per frame": 1e3 * seconds / frames, "fps": frames / seconds}]
