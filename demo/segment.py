@@ -16,6 +16,7 @@ from typing import TextIO
 import vidperc
 from vidperc.data.synthetic import SyntheticVideo
 from vidperc.io import ImageWriter, Video, VideoWriter
+from vidperc.sequence import AUTOCAST
 from vidperc.structures import Instances
 from vidperc.structures.masks import encode_masks
 from vidperc.video.seqformer_masks import best_class
@@ -41,7 +42,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--max-frames", type=int, help="stop after so many")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "fp16"))
+    parser.add_argument("--precision", default="fp32", choices=list(AUTOCAST))
     return parser.parse_args(arguments)
 
 

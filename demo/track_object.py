@@ -18,6 +18,7 @@ import torch
 
 import vidperc
 from vidperc.io.writers import VideoWriter
+from vidperc.sequence import AUTOCAST
 from vidperc.structures import Frame, Instances, TrackState
 from vidperc.video.siamrpn import SiamRPN
 from vidperc.visualize import check_display, draw
@@ -33,7 +34,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--model", default="tiny_siamese_rpn", help="see vidperc.list_models('sot')")
     parser.add_argument("--checkpoint", help="file; by default the one that ships with the model, if any")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="fp32", choices=("fp32", "bf16", "fp16"))
+    parser.add_argument("--precision", default="fp32", choices=list(AUTOCAST))
     parser.add_argument("--out", type=Path, help="video to write, default INPUT_tracked.mp4")
     parser.add_argument("--results", type=Path, help="text file to write, default beside the video")
     parser.add_argument("--redetect", action="store_true", help="search the whole frame when the object is lost")

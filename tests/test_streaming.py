@@ -163,3 +163,8 @@ def test_given_numbering_and_times_do_not_matter(model):
     results = [session.update(frame) for frame in late]
     results = [result for result in results if result is not None] + session.finish()
     assert_same(results, list(model.stream(Video.from_frames(array))))
+
+
+def test_tf32_is_refused_without_an_nvidia_gpu():
+    with pytest.raises(ValueError, match="'tf32' is one of NVIDIA GPUs, not of device 'cpu'"):
+        vidperc.load("tiny_det", precision="tf32")

@@ -151,7 +151,8 @@ def load(
         checkpoint: a file, a URL, or "published" for the one of the zoo's table. None takes the
             checkpoint that ships with the package where there is one, else the weights are untrained.
         device: where it runs.
-        precision: of its networks at inference.
+        precision: of its networks at inference: "fp32", exact on every device; "tf32" (NVIDIA GPUs: faster, factors
+            rounded to 10 bits); "bf16", "fp16".
         strict: refuse a checkpoint that does not fill the model exactly.
         fuse: fold batch norms into convolutions, and run these as is fastest for inference. The tensors of
             a fused model are no longer those of its checkpoint; False for a model that shall learn or be saved.
@@ -165,6 +166,8 @@ def load(
     """
     if precision not in AUTOCAST:
         raise ValueError(f"precision '{precision}': expected one of {', '.join(AUTOCAST)}")
+    if precision == "tf32" and torch.device(device).type != "cuda":
+        raise ValueError(f"precision 'tf32' is one of NVIDIA GPUs, not of device '{device}'")
     config = get_config(name)
     for key, value in overrides.items():
         override(config if "." in key else config.model, key, value)

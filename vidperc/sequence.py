@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from .structures import Clip, Frame, Instances, Video
 
-Precision = Literal["fp32", "bf16", "fp16"]
-AUTOCAST = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+# Of the networks at inference. "fp32" is what it says on every device; "tf32" rounds the factors of products on a GPU
+# to 10 bits, which torch by itself does in convolutions.
+Precision = Literal["fp32", "tf32", "bf16", "fp16"]
+AUTOCAST = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class SequenceModel(nn.Module):
@@ -75,9 +77,11 @@ class SequenceModel(nn.Module):
         """No gradients, and the networks in the model's precision."""
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode())
-            dtype = AUTOCAST[self.precision]
+            dtype, device = AUTOCAST[self.precision], self.device.type
             if dtype is not None:
-                stack.enter_context(torch.autocast(self.device.type, dtype))
+                stack.enter_context(torch.autocast(device, dtype))
+            if device == "cuda":
+                stack.enter_context(_tf32(self.precision != "fp32"))
             yield
 
     @property
@@ -85,6 +89,18 @@ class SequenceModel(nn.Module):
         """Where the parameters are; the CPU for a model without any."""
         parameter = next(self.parameters(), None)
         return torch.device("cpu") if parameter is None else parameter.device
+
+
+@contextmanager
+def _tf32(allowed: bool) -> Iterator[None]:
+    """Whether a GPU may round the factors of float32 products."""
+    convolutions, products = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = convolutions.allow_tf32, products.allow_tf32
+    convolutions.allow_tf32 = products.allow_tf32 = allowed
+    try:
+        yield
+    finally:
+        convolutions.allow_tf32, products.allow_tf32 = before
 
 
 class _NoFrames:

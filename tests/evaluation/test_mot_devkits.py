@@ -167,8 +167,8 @@ def trackeval_mot_challenge(root, names, benchmark, lengths):
     return out
 
 
-@pytest.mark.parametrize("benchmark", ["MOT17", "MOT20", "MOT15"])
-def test_preprocessing_equals_trackeval(data_root, tmp_path, benchmark):
+@pytest.mark.parametrize("rules", ["MOT17", "MOT20", "MOT15"])
+def test_preprocessing_equals_trackeval(data_root, tmp_path, rules):
     """On real annotations with all classes; non-motorised vehicles are distractors in MOT20 alone."""
     names = ["MOT17-02-SDP", "MOT17-10-SDP"]
     (tmp_path / "trackers/ours/data").mkdir(parents=True)
@@ -180,8 +180,8 @@ def test_preprocessing_equals_trackeval(data_root, tmp_path, benchmark):
         (tmp_path / "gt" / name / "gt").mkdir(parents=True)
         np.savetxt(tmp_path / "gt" / name / "gt/gt.txt", rows, delimiter=",", fmt="%g")
         write_results(tmp_path / f"trackers/ours/data/{name}.txt", source, seed)
-    reference = trackeval_mot_challenge(tmp_path, names, benchmark, dict.fromkeys(names, 120))
-    scores = evaluate(tmp_path / "gt", tmp_path / "trackers/ours", benchmark=benchmark)
+    reference = trackeval_mot_challenge(tmp_path, names, rules, dict.fromkeys(names, 120))
+    scores = evaluate(tmp_path / "gt", tmp_path / "trackers/ours", benchmark=rules)
     for name in names:
         assert scores[name]["TP"] > 500
         for ours, theirs in FIELDS.items():

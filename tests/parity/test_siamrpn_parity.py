@@ -41,14 +41,14 @@ def test_boxes_and_scores_of_a_clip(kit, parity_root, tmp_path):
     assert np.abs(scores - golden["scores"]).max() < 1e-4
 
 
-@pytest.mark.parametrize("benchmark", ["lasot", "otb100", "trackingnet", "uav123", "vot2018"])
-def test_all_published_names_have_the_published_tensors(benchmark, parity_root):
+@pytest.mark.parametrize("data", ["lasot", "otb100", "trackingnet", "uav123", "vot2018"])
+def test_all_published_names_have_the_published_tensors(data, parity_root):
     import gzip
     import json
 
     with gzip.open(parity_root / "states.json.gz", "rt") as file:
         states = json.load(file)["states"]
-    wanted = {name: tuple(shape) for name, shape, _ in states[f"siamese_rpn_r50_20e_{benchmark}"]}
-    for name in (f"siamese_rpn_r50_20e_{benchmark}", f"siamese_rpn_r50_fp16_20e_{benchmark}"):
+    wanted = {name: tuple(shape) for name, shape, _ in states[f"siamese_rpn_r50_20e_{data}"]}
+    for name in (f"siamese_rpn_r50_20e_{data}", f"siamese_rpn_r50_fp16_20e_{data}"):
         given = {key: tuple(value.shape) for key, value in load(name, fuse=False).state_dict().items()}
         assert given == wanted

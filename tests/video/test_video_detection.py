@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import fiddle as fdl
 import numpy as np
 import pytest
@@ -267,6 +269,14 @@ def test_temporal_roi_align_counts_repeated_references():
 def test_temporal_roi_align_of_no_regions():
     align = TemporalRoIAlign(8, similar=2, blocks=4)
     assert align(torch.zeros(0, 8, 7, 7), [torch.randn(1, 8, 6, 9)], [1]).shape == (0, 8, 7, 7)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.filterwarnings("ignore:the video has")
+def test_frames_without_any_region(method):
+    model = small(method)
+    model.detector.rpn.select = replace(model.detector.rpn.select, post_nms=0)
+    assert [len(found) for found in model.stream(Video.from_frames(clip(4)))] == [0] * 4
 
 
 @pytest.mark.parametrize("method", METHODS)

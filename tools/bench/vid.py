@@ -80,6 +80,7 @@ def stepper(
         warnings.simplefilter("ignore")  # weights are random
         model = vidperc.load(NAMES[method].format(depth=depth), precision=precision, device=device)
         frames = [Frame.from_array(picture(size, seed), seed) for seed in range(2)]
+        calm(model, frames[0])
         video = Video.from_frames([frames[number % 2].array for number in range(15)])
         with model.inference():
             state = model.init_state(video)
@@ -96,6 +97,16 @@ def stepper(
         return result
 
     return model, step
+
+
+def calm(model: SequenceModel, frame: Frame) -> None:
+    """Bring the detector's map to an ordinary size: an untrained ResNet-101's is so large that no region comes out."""
+    detector: Any = getattr(model, "detector", model)
+    with model.inference():
+        images = detector.preprocessor([frame.image], model.device)
+        largest = max(float(level.abs().max()) for level in detector.extract_features(images))
+    for parameter in detector.neck.parameters():
+        parameter.data.mul_(100 / largest)
 
 
 def fill(model: SequenceModel, state: Any, frames: list[Frame]) -> None:

@@ -18,7 +18,7 @@ from vidperc.structures import Frame, Video
 
 from ._timing import synchronize
 from .detectors import picture
-from .vid import NAMES, fill
+from .vid import NAMES, calm, fill
 
 
 def measure(
@@ -40,6 +40,7 @@ def measure(
         warnings.simplefilter("ignore")  # weights are random
         model = vidperc.load(NAMES[method].format(depth=depth), precision=precision, device=device)
         pictures = [Frame.from_array(picture(size, seed), seed) for seed in range(2)]
+        calm(model, pictures[0])
         with model.inference():
             state = model.init_state(Video.from_frames([pictures[number % 2].array for number in range(15)]))
     fill(model, state, pictures)

@@ -6,6 +6,8 @@ import argparse
 import ast
 from typing import Any
 
+from ..sequence import AUTOCAST
+
 
 def setting(text: str) -> tuple[str, Any]:
     """`name=value` with a Python literal as the value, or a word."""
@@ -52,4 +54,4 @@ def add_network_options(command: argparse.ArgumentParser) -> None:
     """Where and how a network runs."""
     command.add_argument("--checkpoint", help="file, URL, or 'published'")
     command.add_argument("--device", default="cpu")
-    command.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16"])
+    command.add_argument("--precision", default="fp32", choices=list(AUTOCAST))

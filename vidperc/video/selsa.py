@@ -44,7 +44,7 @@ class SemanticAttention(nn.Module):
 
     def split(self, x: Tensor) -> Tensor:
         """(R, D) to (heads, R, D / heads)."""
-        return x.view(len(x), self.heads, -1).transpose(0, 1)
+        return x.view(len(x), self.heads, x.shape[1] // self.heads).transpose(0, 1)
 
     def offer(self, references: Tensor) -> Regions:
         """Keys and values of references (R, D)."""
