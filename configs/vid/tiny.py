@@ -43,8 +43,8 @@ def tiny_selsa() -> fdl.Config:
     )
     config = _experiment(fdl.Config(MutualSELSA, detector=detector, references=10))
     config.shipped = "tiny_selsa.pt"
-    config.train_data.dataset.sampler = fdl.Config(SpreadReferences, 2)
-    config.schedule = tiny_schedule(3000, batch_size=3)  # of three frames, all of which learn
+    config.train_data.dataset.sampler = fdl.Config(SpreadReferences, 3)
+    config.schedule = tiny_schedule(3000, batch_size=3)  # of four frames, all of which learn
     return config
 
 

@@ -27,13 +27,13 @@ def coco_root(tmp_path_factory):
 
 @pytest.mark.filterwarnings("ignore:the video has")
 def test_results_resume_and_scores(coco_root, tmp_path):
-    first = run_test("tiny_vid", data_root=coco_root, sequences=["test-000000"], out=tmp_path, **SMALL)
+    first = run_test("tiny_selsa", data_root=coco_root, sequences=["test-000000"], out=tmp_path, **SMALL)
     files = sorted((tmp_path / "predictions").iterdir())
     assert [path.name for path in files] == ["test-000000.json"]
     assert set(first.scores.per_class) == set(CLASSES)
     seen: set[str] = set()
     outcome = run_test(
-        "tiny_vid", data_root=coco_root, out=tmp_path, resume=True, progress=lambda name, *_: seen.add(name), **SMALL
+        "tiny_selsa", data_root=coco_root, out=tmp_path, resume=True, progress=lambda name, *_: seen.add(name), **SMALL
     )
     assert seen == {"test-000001"}
     scores = json.loads((tmp_path / "scores.json").read_text())["scores"]
@@ -61,11 +61,11 @@ def test_results_resume_and_scores(coco_root, tmp_path):
 @pytest.mark.filterwarnings("ignore:the video has")
 def test_format_only_and_unknown_videos(coco_root, tmp_path):
     names = ["test-000001"]
-    outcome = run_test("tiny_vid", data_root=coco_root, sequences=names, out=tmp_path, format_only=True, **SMALL)
+    outcome = run_test("tiny_selsa", data_root=coco_root, sequences=names, out=tmp_path, format_only=True, **SMALL)
     assert outcome.scores is None
     assert not (tmp_path / "scores.json").exists()
     with pytest.raises(ValueError, match="no video nine; there is test-000000"):
-        run_test("tiny_vid", data_root=coco_root, sequences=["nine"], out=tmp_path)
+        run_test("tiny_selsa", data_root=coco_root, sequences=["nine"], out=tmp_path)
 
 
 def test_layouts(tmp_path):

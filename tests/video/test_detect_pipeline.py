@@ -97,10 +97,10 @@ def test_command_line_with_a_video_detector(tmp_path, capsys):
         for picture in squares(4):
             writer.write(picture)
     assert (
-        main(["detect", str(source), "--model", "tiny_vid", "--out", str(tmp_path / "d"), "--set", "references=2"]) == 0
+        main(["detect", str(source), "--model", "tiny_selsa", "--out", str(tmp_path / "d"), "--set", "references=2"]) == 0
     )
     assert len(json.loads((tmp_path / "d" / "detections.json").read_text())["frames"]) == 4
-    assert main(["track", str(source), "--detector", "tiny_vid", "--out", str(tmp_path / "t"), "--no-video"]) == 0
+    assert main(["track", str(source), "--detector", "tiny_selsa", "--out", str(tmp_path / "t"), "--no-video"]) == 0
     assert len(json.loads((tmp_path / "t" / "tracks.json").read_text())["frames"]) == 4
     assert main(["detect", str(tmp_path / "no.mp4"), "--out", str(tmp_path / "d")]) == 1
     assert "no.mp4" in capsys.readouterr().err

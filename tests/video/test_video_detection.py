@@ -187,8 +187,8 @@ def test_windows_and_intervals_longer_than_the_video():
 
 @pytest.mark.parametrize(
     ("name", "option"),
-    [("tiny_dff", "key_interval"), ("tiny_fgfa", "radius"), ("tiny_fgfa", "chunk"), ("tiny_vid", "references"),
-     ("tiny_vid", "chunk"), ("selsa_faster_rcnn_r50_dc5_window", "stride")],
+    [("tiny_dff", "key_interval"), ("tiny_fgfa", "radius"), ("tiny_fgfa", "chunk"), ("tiny_selsa", "references"),
+     ("tiny_selsa", "chunk"), ("selsa_faster_rcnn_r50_dc5_window", "stride")],
 )  # fmt: skip
 def test_an_impossible_option_is_named(name, option):
     with pytest.raises(ValueError, match=option) as caught:

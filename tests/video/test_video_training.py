@@ -39,7 +39,7 @@ class Recorder:
 
 
 def test_every_frame_of_a_clip_learns_from_the_others_of_its_clip_alone():
-    model = small("tiny_vid").eval()
+    model = small("tiny_selsa").eval()
     head, clips = model.roi_head, [synthetic_clip(1, 0, 20), synthetic_clip(2, 3, 9, 30)]
     head.criterion = recorder = Recorder()
     model(clips)
@@ -57,7 +57,7 @@ def test_every_frame_of_a_clip_learns_from_the_others_of_its_clip_alone():
 
 def test_a_clip_of_one_frame_is_refused():
     with pytest.raises(ValueError, match="has one frame"):
-        small("tiny_vid")([synthetic_clip(1, 0)])
+        small("tiny_selsa")([synthetic_clip(1, 0)])
 
 
 def test_the_flow_for_warp_moves_by_whole_cells():

@@ -36,9 +36,9 @@ class Repeated:
 
 def models() -> dict[str, SequenceModel]:
     """The small models with random weights, SELSA also in a sliding window."""
-    configs = {name: get_config(name).model for name in ("tiny_dff", "tiny_fgfa", "tiny_vid")}
-    detector = configs["tiny_vid"].detector
-    configs["tiny_vid in a window"] = fdl.Config(SELSAWindow, detector=detector, radius=5, stride=1)
+    configs = {name: get_config(name).model for name in ("tiny_dff", "tiny_fgfa", "tiny_selsa")}
+    detector = configs["tiny_selsa"].detector
+    configs["tiny_selsa in a window"] = fdl.Config(SELSAWindow, detector=detector, radius=5, stride=1)
     for config in configs.values():
         config.detector.preprocessor.test_scale = None  # pictures as small as they are
     return {name: prepare(fdl.build(config)) for name, config in configs.items()}

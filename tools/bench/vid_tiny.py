@@ -20,7 +20,7 @@ BASE = "tiny_vid_single_frame"
 
 
 def measure(
-    names: Sequence[str] = ("tiny_dff", "tiny_fgfa", "tiny_vid"),
+    names: Sequence[str] = ("tiny_dff", "tiny_fgfa", "tiny_selsa"),
     length: int = 40,
     repeats: int = 3,
     precision: Precision = "fp32",

@@ -21,7 +21,7 @@ from .video_detection import test_video_detection
 
 DEFAULTS = {
     "det": "tiny_det",
-    "vid": "tiny_vid",
+    "vid": "tiny_selsa",
     "mot": "bytetrack_tiny_det",
     "sot": "tiny_siamese_rpn",
     "vis": "tiny_vis",
