@@ -24,7 +24,7 @@ from vidperc.video.selsa import SELSABoxHead
 from ..common.synthetic import synthetic_scoring, synthetic_training, tiny_preprocessor, tiny_resnet, tiny_schedule
 from ..common.two_stage import faster_rcnn_dc5, rpn_head
 
-KEY_INTERVAL = 6  # of DFF: objects are small and quick beside those that the published ten is for
+KEY_INTERVAL = 7  # of DFF: objects are small and quick beside those that the published ten is for
 
 
 def tiny_vid_single_frame() -> fdl.Config:
@@ -49,8 +49,9 @@ def tiny_selsa() -> fdl.Config:
 
 
 def tiny_dff_flow() -> fdl.Config:
-    """DFF's flow network alone, from the true flow."""
-    config = _experiment(fdl.Config(FlowDFF, detector=_tiny_dc8(), flow=_flow()))
+    """DFF's flow network alone, from the true flow; the detector is there for the validation."""
+    config = _experiment(fdl.Config(FlowDFF, detector=_tiny_dc8(), flow=_flow(), key_interval=KEY_INTERVAL))
+    config.initial.model = "shipped://tiny_vid_single_frame.pt"
     sampler = fdl.Config(KeyAndReferences, 3, reach=KEY_INTERVAL - 1, sides="any")
     config.train_data = fdl.Config(TrainData, fdl.Config(SyntheticFlow, sampler))
     config.schedule = tiny_schedule(2000, batch_size=3)  # of four frames, twelve pairs
@@ -58,7 +59,7 @@ def tiny_dff_flow() -> fdl.Config:
 
 
 def tiny_dff() -> fdl.Config:
-    """DFF, every sixth frame a key frame; its flow network is that of `tiny_dff_flow`."""
+    """DFF, every seventh frame a key frame; its flow network is that of `tiny_dff_flow`."""
     config = _experiment(fdl.Config(DFF, detector=_tiny_dc8(), flow=_flow(), key_interval=KEY_INTERVAL))
     config.shipped = "tiny_dff.pt"
     config.train_data.dataset.sampler = fdl.Config(KeyAndReferences, 1, reach=KEY_INTERVAL - 1, sides="before")
@@ -67,12 +68,12 @@ def tiny_dff() -> fdl.Config:
 
 
 def tiny_fgfa() -> fdl.Config:
-    """FGFA, 15 frames around each; its flow network learns from nothing."""
+    """FGFA, 15 frames around each; its flow network learns from nothing, as the rest needs it."""
     aggregator = fdl.Config(Aggregator, channels=64, convs=1)
     config = _experiment(fdl.Config(FGFA, detector=_tiny_dc8(), flow=_flow(), aggregator=aggregator, radius=7))
     config.shipped = "tiny_fgfa.pt"
     config.train_data.dataset.sampler = fdl.Config(KeyAndReferences, 4, reach=7, sides="both")
-    config.schedule = tiny_schedule(2000, batch_size=2)
+    config.schedule = tiny_schedule(3000, batch_size=2)  # of five frames, of which one learns
     return config
 
 

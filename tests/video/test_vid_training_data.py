@@ -129,7 +129,7 @@ def test_the_tiny_trainings_begin_with_shipped_weights(recwarn):
     weight = read_checkpoint(local_file("shipped://tiny_det.pt"))["state_dict"]["backbone.conv1.weight"]
     assert model.detector.backbone.conv1.weight.equal(weight.float())
     assert not recwarn.list
-    assert vidperc.get_config("tiny_selsa").initial.model == "shipped://tiny_vid_single_frame.pt"
+    assert vidperc.get_config("tiny_selsa").initial.model == "shipped://tiny_det.pt"
 
 
 def test_published_trainings_begin_with_a_classifier():
