@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # What a tracker learns on the synthetic videos is its detector; its appearance is task reid.
 TINY = {
-    "det": "tiny_det", "vid": "tiny_selsa", "mot": "tiny_det", "sot": "tiny_siamese_rpn", "vis": "tiny_vis",
+    "det": "tiny_det", "vid": "tiny_fgfa", "mot": "tiny_det", "sot": "tiny_siamese_rpn", "vis": "tiny_vis",
     "reid": "tiny_reid",
 }  # fmt: skip
 

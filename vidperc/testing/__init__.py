@@ -21,7 +21,7 @@ from .video_detection import test_video_detection
 
 DEFAULTS = {
     "det": "tiny_det",
-    "vid": "tiny_selsa",
+    "vid": "tiny_fgfa",
     "mot": "bytetrack_tiny_det",
     "sot": "tiny_siamese_rpn",
     "vis": "tiny_vis",
