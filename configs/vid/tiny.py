@@ -24,7 +24,7 @@ from vidperc.video.selsa import SELSABoxHead
 from ..common.synthetic import synthetic_scoring, synthetic_training, tiny_preprocessor, tiny_resnet, tiny_schedule
 from ..common.two_stage import faster_rcnn_dc5, rpn_head
 
-KEY_INTERVAL = 7  # of DFF: objects are small and quick beside those that the published ten is for
+KEY_INTERVAL = 6  # of DFF: objects are small and quick beside those that the published ten is for
 
 
 def tiny_vid_single_frame() -> fdl.Config:
@@ -59,10 +59,10 @@ def tiny_dff_flow() -> fdl.Config:
 
 
 def tiny_dff() -> fdl.Config:
-    """DFF, every seventh frame a key frame; its flow network is that of `tiny_dff_flow`."""
+    """DFF, every sixth frame a key frame; its flow network is that of `tiny_dff_flow`."""
     config = _experiment(fdl.Config(DFF, detector=_tiny_dc8(), flow=_flow(), key_interval=KEY_INTERVAL))
     config.shipped = "tiny_dff.pt"
-    config.train_data.dataset.sampler = fdl.Config(KeyAndReferences, 1, reach=KEY_INTERVAL - 1, sides="before")
+    config.train_data.dataset.sampler = fdl.Config(KeyAndReferences, 1, reach=KEY_INTERVAL, sides="before")
     config.schedule = tiny_schedule(3000)
     return config
 

@@ -8,7 +8,8 @@ from torchvision.ops import nms
 
 from ..structures import Instances
 
-TOGETHER = 20_000  # boxes in one call on a GPU, whose matrix of all pairs overflows some hundred thousand boxes on
+# Boxes of all classes in one call: a CPU compares all pairs, a GPU's matrix of them overflows at some hundred thousand.
+TOGETHER_CPU, TOGETHER_GPU = 400, 20_000
 
 
 def class_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: float) -> Tensor:
@@ -21,7 +22,7 @@ def class_nms(boxes: Tensor, scores: Tensor, labels: Tensor, iou_threshold: floa
     """
     if len(boxes) == 0:
         return labels
-    if boxes.device.type != "cpu" and len(boxes) <= TOGETHER:
+    if len(boxes) <= (TOGETHER_CPU if boxes.device.type == "cpu" else TOGETHER_GPU):
         # One call for all classes; in double precision the shift costs no accuracy.
         shift = labels.double() * (boxes.max() - boxes.min() + 1).double()
         return nms(boxes.double() + shift[:, None], scores.double(), iou_threshold)

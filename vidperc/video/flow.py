@@ -27,6 +27,7 @@ CONVS = {  # name -> (in, out, kernel, stride) of each convolution, in units of 
 SCALE = 5.0  # of the published weights' output: pixels of the prepared picture / 20, at a quarter of its size
 REFINE = {5: (16, 8), 4: (16, 4), 3: (12, 2), 2: (6, 1)}  # level -> in, out of its deconvolution, in the same unit
 SLOPE = 0.1  # of the leaky ReLUs
+THIN_FROM = 128  # channels from which `thin_conv` pays
 FLOW = 2  # channels of a flow, which joins the features from level 4 on
 
 
@@ -142,8 +143,11 @@ def activated(conv: nn.Module, x: Tensor) -> Tensor:
 def thin_conv(conv: nn.Conv2d, parts: Sequence[Tensor]) -> Tensor:
     """A 3x3 convolution to a few channels: first the products of all taps, then the sum of their shifted maps.
 
-    Reads its input, which has many channels, once instead of nine times, and in parts of the channels as they are.
+    Reads its input, which has many channels, once instead of nine times, and in parts of the channels as they are. A GPU
+    does better without, and so do few channels.
     """
+    if conv.in_channels < THIN_FROM or parts[0].device.type != "cpu":
+        return conv(torch.cat(list(parts), dim=1))  # type: ignore[no-any-return]
     out_channels, _, *size = conv.weight.shape
     taps = size[0] * size[1]
     weights = conv.weight.permute(2, 3, 0, 1).flatten(0, 2)[:, :, None, None]  # (taps O, I, 1, 1)
