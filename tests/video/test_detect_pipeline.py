@@ -96,9 +96,8 @@ def test_command_line_with_a_video_detector(tmp_path, capsys):
     with vidperc.io.VideoWriter(source, 25.0) as writer:
         for picture in squares(4):
             writer.write(picture)
-    assert (
-        main(["detect", str(source), "--model", "tiny_selsa", "--out", str(tmp_path / "d"), "--set", "references=2"]) == 0
-    )
+    words = ["--model", "tiny_selsa", "--out", str(tmp_path / "d"), "--set", "references=2"]
+    assert main(["detect", str(source), *words]) == 0
     assert len(json.loads((tmp_path / "d" / "detections.json").read_text())["frames"]) == 4
     assert main(["track", str(source), "--detector", "tiny_selsa", "--out", str(tmp_path / "t"), "--no-video"]) == 0
     assert len(json.loads((tmp_path / "t" / "tracks.json").read_text())["frames"]) == 4

@@ -143,8 +143,8 @@ def activated(conv: nn.Module, x: Tensor) -> Tensor:
 def thin_conv(conv: nn.Conv2d, parts: Sequence[Tensor]) -> Tensor:
     """A 3x3 convolution to a few channels: first the products of all taps, then the sum of their shifted maps.
 
-    Reads its input, which has many channels, once instead of nine times, and in parts of the channels as they are. A GPU
-    does better without, and so do few channels.
+    Reads its input, which has many channels, once instead of nine times, and in parts of the channels as they are.
+    A GPU does better without, and so do few channels.
     """
     if conv.in_channels < THIN_FROM or parts[0].device.type != "cpu":
         return conv(torch.cat(list(parts), dim=1))  # type: ignore[no-any-return]
