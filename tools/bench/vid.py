@@ -52,8 +52,6 @@ def measure(
         beside: of SELSA, measure the detector frame by frame in turn with it, and give the ratio.
         bare: measure the bare layers too.
     """
-    if method not in NAMES:
-        raise SystemExit(f"method={method}: expected one of {', '.join(NAMES)}")
     model, step = stepper(method, precision, depth, size, device)
     functions: list[Callable[[], object]] = [step]
     if beside and method.startswith("selsa"):
@@ -75,16 +73,7 @@ def stepper(
     method: str, precision: Precision, depth: int, size: tuple[int, int], device: str
 ) -> tuple[SequenceModel, Callable[[], object]]:
     """The model, and a function that does its usual step: no key frame of DFF, a full window, references in."""
-    torch.manual_seed(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # weights are random
-        model = vidperc.load(NAMES[method].format(depth=depth), precision=precision, device=device)
-        frames = [Frame.from_array(picture(size, seed), seed) for seed in range(2)]
-        calm(model, frames[0])
-        video = Video.from_frames([frames[number % 2].array for number in range(15)])
-        with model.inference():
-            state = model.init_state(video)
-    fill(model, state, frames)
+    model, state, frames = ready(method, precision, depth, size, device)
     count = 0
 
     def step() -> object:
@@ -97,6 +86,28 @@ def stepper(
         return result
 
     return model, step
+
+
+def ready(
+    method: str, precision: Precision, depth: int, size: tuple[int, int], device: str
+) -> tuple[SequenceModel, Any, list[Frame]]:
+    """The untrained model, its state in the middle of a video, and the two frames of which that consists.
+
+    Raises:
+        SystemExit: an unknown method.
+    """
+    if method not in NAMES:
+        raise SystemExit(f"method={method}: expected one of {', '.join(NAMES)}")
+    torch.manual_seed(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # weights are random
+        model = vidperc.load(NAMES[method].format(depth=depth), precision=precision, device=device)
+        frames = [Frame.from_array(picture(size, seed), seed) for seed in range(2)]
+        calm(model, frames[0])
+        with model.inference():
+            state = model.init_state(Video.from_frames([frames[number % 2].array for number in range(15)]))
+    fill(model, state, frames)
+    return model, state, frames
 
 
 def calm(model: SequenceModel, frame: Frame) -> None:

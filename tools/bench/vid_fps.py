@@ -7,18 +7,14 @@ detections; decoding and, for SELSA, the references are not counted.
 from __future__ import annotations
 
 import time
-import warnings
 from typing import Any
 
 import torch
 
-import vidperc
 from vidperc.sequence import Precision
-from vidperc.structures import Frame, Video
 
 from ._timing import synchronize
-from .detectors import picture
-from .vid import NAMES, calm, fill
+from .vid import ready
 
 
 def measure(
@@ -33,17 +29,9 @@ def measure(
     """One row: frames per second over `frames` frames, a multiple of DFF's key interval for a fair mean.
 
     Args:
-        method: one of `vid`'s.
+        method: one of `vid.NAMES`.
     """
-    torch.manual_seed(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # weights are random
-        model = vidperc.load(NAMES[method].format(depth=depth), precision=precision, device=device)
-        pictures = [Frame.from_array(picture(size, seed), seed) for seed in range(2)]
-        calm(model, pictures[0])
-        with model.inference():
-            state = model.init_state(Video.from_frames([pictures[number % 2].array for number in range(15)]))
-    fill(model, state, pictures)
+    model, state, pictures = ready(method, precision, depth, size, device)
     start = 0.0
     with model.inference():
         for number in range(-10, frames):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..choose import DetectorSpec, choose_detector, choose_reid, choose_two_stage
+from ..choose import Choice, DetectorSpec, choose_detector, choose_reid, choose_two_stage
 from ..evaluation import MOTScores, evaluate_mot, read_tracks
 from ..io import JsonWriter, MotWriter, Video, with_detections
 from ..refine_files import refine_file
@@ -123,12 +123,7 @@ def track(
     video = Video(source)
     if resume and video.is_live:
         raise ValueError(f"{video.name} is live: a run on it cannot be resumed")
-    if regresses(tracker) and detector in (None, "auto", "motion"):
-        choice = choose_two_stage(checkpoint, device, precision)
-    else:
-        choice = choose_detector(
-            detector or "auto", checkpoint=checkpoint, device=device, precision=precision, **(detector_options or {})
-        )
+    choice = _choose(tracker, detector, checkpoint, device, precision, detector_options or {})
     if choice.detections is not None:
         video = with_detections(video, choice.detections)
     appearance, appearance_name, chosen = None, "none", choice.reason
@@ -176,6 +171,20 @@ def track(
     if ground_truth is not None and result.frames:
         result.scores = score(ground_truth, result, ground_truth_scale)
     return result
+
+
+def _choose(
+    tracker: str | Tracker,
+    detector: DetectorSpec | None,
+    checkpoint: str | Path | None,
+    device: str | torch.device,
+    precision: Precision,
+    options: dict[str, Any],
+) -> Choice:
+    """The detector that is asked for, or the best at hand that the tracker can work with."""
+    if regresses(tracker) and detector in (None, "auto", "motion"):
+        return choose_two_stage(checkpoint, device, precision)
+    return choose_detector(detector or "auto", checkpoint=checkpoint, device=device, precision=precision, **options)
 
 
 def _open_rows(
