@@ -13,6 +13,7 @@ from vidperc.image.assigners import MaxIoUAssigner
 from vidperc.image.box_coders import DeltaCoder, clip_boxes
 from vidperc.image.necks.channel_mapper import ChannelMapper
 from vidperc.image.necks.fpn import FPN
+from vidperc.image.necks.pafpn import PAFPN
 from vidperc.image.roi_heads.box_head import codes_of_labels
 from vidperc.image.roi_heads.extractor import RoIExtractor
 from vidperc.image.roi_heads.paste import paste_masks
@@ -153,3 +154,16 @@ def test_channel_mapper():
     neck = ChannelMapper([8, 16], 4, 1, levels=4, relu=False)
     out = neck([torch.randn(1, 8, 16, 16), torch.randn(1, 16, 8, 8)])
     assert [tuple(x.shape[1:]) for x in out] == [(4, 16, 16), (4, 8, 8), (4, 4, 4), (4, 2, 2)]
+
+
+def test_path_aggregation_adds_up_from_the_finest_map():
+    neck = PAFPN([8, 16, 32], 4, 4)
+    features = [torch.randn(1, c, s, s) for c, s in ((8, 32), (16, 16), (32, 8))]
+    plain = FPN([8, 16, 32], 4, 4)
+    plain.load_state_dict({name: value for name, value in neck.state_dict().items() if name in plain.state_dict()})
+    fine, middle, coarse, _ = plain(features)
+    middle = middle + neck.downsample_convs[0](fine)
+    coarse = coarse + neck.downsample_convs[1](middle)
+    last = neck.pafpn_convs[1](coarse)
+    for found, expected in zip(neck(features), (fine, neck.pafpn_convs[0](middle), last, last[..., ::2, ::2])):
+        torch.testing.assert_close(found, expected)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from fiddle import daglish
 from vidperc.configs.common import two_stage as build
+from vidperc.configs.det import double_head, dynamic_rcnn, pafpn
 from vidperc.configs.det import faster_rcnn as configs
 
 from vidperc import Instances
@@ -75,6 +76,12 @@ def shrunken_mdpool() -> fdl.Config:
     return model
 
 
+def shrunken_double_head() -> fdl.Config:
+    model = shrink(double_head.dh_faster_rcnn_r50_fpn_1x_coco().model)
+    model.roi_head.box_head.channels = 64
+    return model
+
+
 MODELS = {
     "rpn": lambda: shrink(build.rpn()),
     "faster": lambda: shrink(build.faster_rcnn()),
@@ -84,6 +91,9 @@ MODELS = {
     "c4": shrunken_c4,
     "mdpool": shrunken_mdpool,
     "dc5": lambda: shrink(configs.faster_rcnn_r50_caffe_dc5_1x_coco().model),
+    "pafpn": lambda: shrink(pafpn.faster_rcnn_r50_pafpn_1x_coco().model),
+    "dynamic": lambda: shrink(dynamic_rcnn.dynamic_rcnn_r50_fpn_1x_coco().model),
+    "double_head": shrunken_double_head,
     "mask": lambda: shrink(build.mask_rcnn()),
     "cascade": lambda: shrink(build.cascade_rcnn()),
     "cascade_mask": lambda: shrink(build.cascade_mask_rcnn()),
@@ -181,7 +191,7 @@ def test_no_proposals(name):
     assert len(result) == 0
 
 
-@pytest.mark.parametrize("name", ["rpn", "faster", "cascade_mask"])
+@pytest.mark.parametrize("name", ["rpn", "faster", "dynamic", "double_head", "cascade_mask"])
 def test_an_image_without_targets_gives_finite_losses(name):
     model = fdl.build(MODELS[name]()).train()
     images, _ = batch()

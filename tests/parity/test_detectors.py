@@ -7,6 +7,8 @@ import pytest
 
 GOLDENS = (
     "cascade_rcnn_r50_fpn_1x_coco",
+    "dh_faster_rcnn_r50_fpn_1x_coco",
+    "dynamic_rcnn_r50_fpn_1x_coco",
     "fast_rcnn_r50_fpn_1x_coco",
     "faster-rcnn_r50_fpn_4e_mot17-half",
     "faster_rcnn_r50_fpn_1x_cityscapes",
@@ -16,6 +18,7 @@ GOLDENS = (
     "faster_rcnn_r50_fpn_dconv_c3-c5_1x_coco",
     "faster_rcnn_r50_fpn_gn-all_scratch_6x_coco",
     "faster_rcnn_r50_fpn_mdconv_c3-c5_1x_coco",
+    "faster_rcnn_r50_pafpn_1x_coco",
     "mask_rcnn_r50_fpn_15e_deepfashion",
     "mask_rcnn_r50_fpn_1x_coco",
     "mask_rcnn_r50_fpn_1x_coco_v1",

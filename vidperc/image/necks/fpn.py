@@ -60,30 +60,44 @@ class FPN(nn.Module):
             for i in range(levels - len(used)):
                 channels = used[-1] if i == 0 and extra == "on_input" else out_channels
                 self.fpn_convs.append(ConvNorm(channels, out_channels, 3, stride=2, padding=1, norm=norm, relu=False))
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.xavier_uniform_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        initialise(self)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        laterals = self.laterals(features)
+        outputs = [conv(x) for conv, x in zip(self.fpn_convs, laterals)]
+        return self.extend(outputs, features[-1], laterals[-1])
+
+    def laterals(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """The used maps of the backbone in `out_channels`, coarse ones added to finer ones."""
         if len(features) != self.inputs:
             raise ValueError(f"FPN expects {self.inputs} feature maps, got {len(features)}")
-        used = features[self.start_level :]
-        laterals = [conv(x) for conv, x in zip(self.lateral_convs, used)]
+        laterals = [conv(x) for conv, x in zip(self.lateral_convs, features[self.start_level :])]
         for fine in range(len(laterals) - 1, 0, -1):
             add_upsampled(laterals[fine - 1], laterals[fine])
-        outputs = [conv(x) for conv, x in zip(self.fpn_convs, laterals)]
+        return laterals
+
+    def extend(self, outputs: list[Tensor], last_input: Tensor, last_lateral: Tensor) -> list[Tensor]:
+        """The maps of the backbone's levels and those of the extra ones."""
+        used = len(outputs)
         if self.extra == "pool":
             while len(outputs) < self.levels:
                 outputs.append(F.max_pool2d(outputs[-1], 1, 2))
             return outputs
-        source = {"on_input": used[-1], "on_lateral": laterals[-1], "on_output": outputs[-1]}[self.extra]
-        for i, conv in enumerate(self.fpn_convs[len(laterals) :]):
+        source = {"on_input": last_input, "on_lateral": last_lateral, "on_output": outputs[-1]}[self.extra]
+        for i, conv in enumerate(self.fpn_convs[used:]):
             if i:
                 source = F.relu(outputs[-1]) if self.relu_before_extra else outputs[-1]
             outputs.append(conv(source))
         return outputs
+
+
+def initialise(module: nn.Module) -> None:
+    """Convolutions of a pyramid, which no ReLU follows (http://proceedings.mlr.press/v9/glorot10a.html)."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.xavier_uniform_(part.weight)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
 
 
 def add_upsampled(fine: Tensor, coarse: Tensor) -> None:
