@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from vidperc.image.backbones.siamese_resnet import SiameseResNet
 from vidperc.layers import winograd
 from vidperc.layers.packed_conv import PackedConv, PackedProducts, can_pack
-from vidperc.layers.winograd import WinogradConv
+from vidperc.layers.winograd import BatchedProducts, WinogradConv
 from vidperc.models import load
 from vidperc.structures import Video
 from vidperc.video.siamrpn_network import DirectConv, ModuleNetwork, best_conv, fold
@@ -34,11 +34,16 @@ def test_winograd_equals_the_direct_convolution(size, padding, dilation, monkeyp
     assert torch.allclose(rectified(x), out.relu(), atol=1e-5)
 
 
-def test_matrices_are_packed():
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize("largest", [0, 2**20])
+def test_matrices_are_packed_where_that_is_faster(batched, largest, monkeypatch):
+    monkeypatch.setattr(winograd, "batched_is_faster", lambda: batched)
+    monkeypatch.setattr(winograd, "LARGEST_BATCHED", largest)
     weight = torch.randn(512, 512, 3, 3)
     x = torch.randn(1, 512, 8, 8)
     conv = WinogradConv(weight, None, 1, 1)
-    assert isinstance(conv.products, PackedProducts) == can_pack(weight.device)
+    packed = can_pack(weight.device) and not (batched and largest)
+    assert isinstance(conv.products, PackedProducts if packed else BatchedProducts)
     assert (conv(x) - F.conv2d(x, weight, None, 1, 1)).abs().max() < 1e-4 * 68
 
 

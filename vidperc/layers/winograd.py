@@ -11,6 +11,8 @@ convolution within 2e-7. With products in bfloat16 it would be 1.2e-2 and 3e-3.
 from __future__ import annotations
 
 import math
+import time
+from functools import cache
 from typing import Protocol
 
 import torch
@@ -23,6 +25,7 @@ TILE, PATCH = 4, 6  # side of an output tile, and of the input that it depends o
 POINTS = (0, 2 / 3, -2 / 3, 3 / 2, -3 / 2)  # and infinity
 STRIP = 2_000_000  # numbers in an intermediate result, 8 MB: more leave a cache of 32 MB, fewer waste time on calls
 LEAST_TILES = 64  # in a strip, or reading the weights takes longer than multiplying by them
+LARGEST_BATCHED = 2**20  # numbers in each of the matrices: torch.bmm copies them at every call, 36 times 4 MB
 
 
 class Products(Protocol):
@@ -72,9 +75,33 @@ def transform_weight(weight: Tensor) -> Tensor:
 
 
 def products_with(weight: Tensor) -> Products:
-    """Multiplication by a convolution's transformed weight (O, I, 3, 3), as this build of torch does it best."""
+    """Multiplication by a convolution's transformed weight (O, I, 3, 3), as this machine does it best."""
     matrices = transform_weight(weight)
-    return PackedProducts(matrices) if can_pack(weight.device) else BatchedProducts(matrices)
+    if can_pack(weight.device) and (matrices[0].numel() > LARGEST_BATCHED or not batched_is_faster()):
+        return PackedProducts(matrices)
+    return BatchedProducts(matrices)
+
+
+@cache
+def batched_is_faster() -> bool:
+    """Whether `torch.bmm` multiplies faster than packed matrices do on this CPU, tried out once in a process.
+
+    MKL, which torch takes for it, is fast on one maker's processors: twice as fast there, half as fast elsewhere.
+    """
+    with torch.inference_mode():
+        points, matrices = torch.ones(PATCH**2, LEAST_TILES, 256), torch.ones(PATCH**2, 256, 256)
+        out = torch.empty_like(points)
+        ways: list[Products] = [BatchedProducts(matrices), PackedProducts(matrices)]
+        batched, packed = (
+            min(times) for times in zip(*([_seconds(way, points, out) for way in ways] for _ in range(9)))
+        )
+    return batched < packed
+
+
+def _seconds(products: Products, points: Tensor, out: Tensor) -> float:
+    began = time.perf_counter()
+    products(points, out)
+    return time.perf_counter() - began
 
 
 def winograd_conv(x: Tensor, products: Products, bias: Tensor | None, padding: int, dilation: int) -> Tensor:
