@@ -51,6 +51,14 @@ def yolov3() -> fdl.Config:
     return model
 
 
+def yolof() -> fdl.Config:
+    model = get_config("yolof_r50_c5_8x8_1x_coco").model
+    shrink_head(model.backbone, depth=18, base_channels=8, frozen_stages=-1, norm="bn", norm_eval=False)
+    shrink_head(model.neck, in_channels=64, out_channels=WIDTH, inner_channels=16)
+    shrink_head(model.head.predictor, in_channels=WIDTH, classes=3)
+    return model
+
+
 MODELS = {
     "retinanet": lambda: on_pyramid("retinanet_r50_fpn_1x_coco"),
     "retinanet_v1": lambda: on_pyramid("retinanet_r50_fpn_1x_coco_v1"),
@@ -67,6 +75,7 @@ MODELS = {
     "reppoints_grid": lambda: on_pyramid("bbox_r50_grid_fpn_gn-neck+head_1x_coco"),
     "vfnet": lambda: on_pyramid("vfnet_r50_fpn_mdconv_c3-c5_mstrain_2x_coco"),
     "ssd": ssd,
+    "yolof": yolof,
     "yolov3": yolov3,
 }
 SIZES = {"ssd": (300, 300)}

@@ -25,7 +25,6 @@ class DeltaCoder:
     Args:
         means, stds: codes are normalised with these, in the order x y w h.
         clip_ratio: no side grows or shrinks by more than 1 / `clip_ratio` when decoding.
-        clip_center: the largest move of a centre, in pixels; None for no bound.
         clip_border: decoded boxes end at the border of the image that `decode` is told.
     """
 
@@ -37,12 +36,11 @@ class DeltaCoder:
         stds: Sequence[float] = (1.0, 1.0, 1.0, 1.0),
         *,
         clip_ratio: float = 16 / 1000,
-        clip_center: float | None = None,
         clip_border: bool = True,
     ) -> None:
         self.means, self.stds = tuple(means), tuple(stds)
         self.largest_log_ratio = abs(math.log(clip_ratio))
-        self.clip_center, self.clip_border = clip_center, clip_border
+        self.clip_border = clip_border
 
     def encode(self, priors: Tensor, boxes: Tensor) -> Tensor:
         """Codes (..., 4) of boxes (..., 4) xyxy relative to priors (..., 4) xyxy."""
@@ -70,18 +68,17 @@ class DeltaCoder:
         codes = codes.unflatten(-1, (-1, 4))  # (..., C, 4)
         codes = codes * codes.new_tensor(self.stds) + codes.new_tensor(self.means)
         p = self.to_centres(priors[..., None, :])
-        move_x, move_y = codes[..., 0] * p.width, codes[..., 1] * p.height
-        log_width, log_height = codes[..., 2], codes[..., 3]
-        if self.clip_center is not None:
-            move_x = move_x.clamp(-self.clip_center, self.clip_center)
-            move_y = move_y.clamp(-self.clip_center, self.clip_center)
-        bound = self.largest_log_ratio
-        width = p.width * log_width.clamp(-bound, bound).exp()
-        height = p.height * log_height.clamp(-bound, bound).exp()
-        boxes = self.from_centres(Centres(p.x + move_x, p.y + move_y, width, height)).reshape(shape)
+        size = torch.stack((p.width, p.height), dim=-1)
+        move, log_ratio = self.bound(codes[..., :2] * size, codes[..., 2:])
+        width, height = (size * log_ratio.exp()).unbind(-1)
+        boxes = self.from_centres(Centres(p.x + move[..., 0], p.y + move[..., 1], width, height)).reshape(shape)
         if max_size is None or not self.clip_border:
             return boxes
         return clip_boxes(boxes, (max_size[0] - self.margin, max_size[1] - self.margin))
+
+    def bound(self, move: Tensor, log_ratio: Tensor) -> tuple[Tensor, Tensor]:
+        """How far a decoded box may be from its prior: moves in pixels and logarithms of sizes, (..., 2) each."""
+        return move, log_ratio.clamp(-self.largest_log_ratio, self.largest_log_ratio)
 
     def to_centres(self, boxes: Tensor) -> Centres:
         """Centre and size of boxes (..., 4) xyxy."""
