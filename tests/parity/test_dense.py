@@ -9,6 +9,8 @@ GOLDENS = (
     "atss_r50_fpn_1x_coco",
     "fcos_r50_caffe_fpn_gn-head_1x_coco",
     "fcos_tricks_r50_fpn_1x_det_bdd100k",
+    "fovea_r50_fpn_4x4_1x_coco",
+    "fsaf_r50_fpn_1x_coco",
     "gfl_r50_fpn_1x_coco",
     "paa_r50_fpn_1x_coco",
     "reppoints_moment_r50_fpn_1x_coco",

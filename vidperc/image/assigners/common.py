@@ -34,6 +34,12 @@ def to_target_index(assigned: Tensor, index: Tensor) -> Tensor:
     return torch.where(assigned >= 0, index[assigned.clamp(min=0)], assigned)
 
 
+def last_true(mask: Tensor) -> Tensor:
+    """The last column (A,) of each row of a mask (A, N) that is true; -1 where none is."""
+    columns = torch.arange(mask.shape[1], device=mask.device)
+    return torch.where(mask, columns, -1).amax(1)
+
+
 def in_ignored_regions(priors: Tensor, targets: Instances, threshold: float) -> Tensor:
     """Which boxes (A, 4) lie in an ignored region by more than `threshold` of their area, (A,) bool."""
     if targets.ignored is None or not bool(targets.ignored.any()):
