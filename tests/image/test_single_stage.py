@@ -28,7 +28,7 @@ def shrink_head(config: fdl.Config, **changes) -> None:
 def on_pyramid(name: str) -> fdl.Config:
     """A published config on a ResNet-18 of an eighth of the width, with towers of two narrow convolutions."""
     model = get_config(name).model
-    shrink_head(model.backbone, depth=18, base_channels=8, frozen_stages=-1, norm_eval=False)
+    shrink_head(model.backbone, depth=18, base_channels=8, frozen_stages=-1, norm="bn", norm_eval=False)
     model.backbone.conv_stages = None
     model.neck.in_channels, model.neck.out_channels = (8, 16, 32, 64), WIDTH
     shrink_head(model.head.predictor, in_channels=WIDTH, channels=WIDTH, convs=2, classes=3)
@@ -65,6 +65,7 @@ MODELS = {
     "retinanet_level_norm": lambda: on_pyramid("retinanet_r50_fpn_crop640_50e_coco"),
     "ghm": lambda: on_pyramid("retinanet_ghm_r50_fpn_1x_coco"),
     "free_anchor": lambda: on_pyramid("retinanet_free_anchor_r50_fpn_1x_coco"),
+    "autoassign": lambda: on_pyramid("autoassign_r50_fpn_8x2_1x_coco"),
     "fcos": lambda: on_pyramid("fcos_r50_caffe_fpn_gn-head_1x_coco"),
     "fcos_tricks": lambda: on_pyramid("fcos_center-normbbox-centeronreg-giou_r50_caffe_fpn_gn-head_dcn_1x_coco"),
     "atss": lambda: on_pyramid("atss_r50_fpn_1x_coco"),

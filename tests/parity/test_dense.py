@@ -7,6 +7,7 @@ import pytest
 
 GOLDENS = (
     "atss_r50_fpn_1x_coco",
+    "autoassign_r50_fpn_8x2_1x_coco",
     "fcos_r50_caffe_fpn_gn-head_1x_coco",
     "fcos_tricks_r50_fpn_1x_det_bdd100k",
     "fovea_r50_fpn_4x4_1x_coco",

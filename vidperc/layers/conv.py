@@ -43,3 +43,12 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.relu(self.norm(self.conv(x)))
+
+
+def init_caffe2(module: nn.Module) -> None:
+    """The convolutions below a module as Caffe2 begins them: uniform, of variance 1 / inputs; biases 0."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.kaiming_uniform_(part.weight, a=1)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)

@@ -84,6 +84,18 @@ def outside(priors: Tensor, size: tuple[int, int]) -> Tensor:
     return (centre >= limit).any(1)
 
 
+def last_of_each(places: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Of values (M,) that go to places below `count`, those that no later one overwrites.
+
+    Returns:
+        The places (P,), ascending, and the rows (P,) of the values that stay there.
+    """
+    last = torch.full((count,), -1, device=places.device)
+    last.scatter_reduce_(0, places, torch.arange(len(places), device=places.device), "amax")
+    taken = (last >= 0).nonzero()[:, 0]
+    return taken, last[taken]
+
+
 def require_labels(targets: Instances) -> Tensor:
     """The labels of training targets.
 

@@ -15,7 +15,7 @@ from ..assigners.common import learnable, to_target_index
 from ..box_coders import DeltaCoder
 from ..losses import giou_loss, sigmoid_focal_loss
 from .dense import DenseOutputs, LevelMaps, initialise
-from .matching import join, mean_over_processes, outside
+from .matching import join, last_of_each, mean_over_processes, outside
 
 
 class YOLOFPredictor(nn.Module):
@@ -98,11 +98,7 @@ class UniformAssigner:
         best = pairwise_iou(predicted, boxes).amax(1) if len(boxes) else predicted.new_zeros(len(predicted))
         assigned = torch.where(best > self.ignore_above, IGNORED, BACKGROUND)
         # Of several pairs of an anchor the last counts.
-        last = torch.full_like(assigned, -1).scatter_reduce_(
-            0, rows, torch.arange(len(rows), device=rows.device), "amax"
-        )
-        taken = (last >= 0).nonzero()[:, 0]
-        pair = last[taken]
+        taken, pair = last_of_each(rows, len(assigned))
         assigned[taken] = torch.where(learns[pair], targets[pair], IGNORED)
         return UniformMatches(assigned, rows, targets, learns)
 

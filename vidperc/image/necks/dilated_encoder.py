@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ...layers.conv import ConvNorm
+from ...layers.conv import ConvNorm, init_caffe2
 
 
 class DilatedBlock(nn.Module):
@@ -46,8 +46,7 @@ class DilatedEncoder(nn.Module):
         self.blocks = nn.Sequential(*(DilatedBlock(out_channels, inner_channels, dilation) for dilation in dilations))
         self.out_channels = [out_channels]
         for projection in (self.lateral, self.fpn):
-            nn.init.kaiming_uniform_(projection.conv.weight, a=1)  # type: ignore[arg-type]
-            nn.init.zeros_(projection.conv.bias)  # type: ignore[arg-type]
+            init_caffe2(projection)
         for module in self.blocks.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, std=0.01)

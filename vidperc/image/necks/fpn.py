@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...layers.conv import ConvNorm
+from ...layers.conv import ConvNorm, init_caffe2
 from ...layers.norm import NormKind
 
 ExtraLevels = Literal["pool", "on_input", "on_lateral", "on_output"]
@@ -98,6 +98,14 @@ def initialise(module: nn.Module) -> None:
             nn.init.xavier_uniform_(part.weight)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
+
+
+class Caffe2FPN(FPN):
+    """As `FPN`, begun as Caffe2 begins convolutions."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        init_caffe2(self)
 
 
 def add_upsampled(fine: Tensor, coarse: Tensor) -> None:
