@@ -7,6 +7,7 @@ from typing import Any
 import fiddle as fdl
 
 from vidperc.engine.optim import SGD
+from vidperc.layers.standardised_conv import standardise_weights
 
 from .models import caffe_preprocessor, deformable, modulated_deformable, preprocessor
 from .schedules import schedule_6x
@@ -76,4 +77,19 @@ def with_scratch(config: fdl.Config) -> fdl.Config:
     """Group normalisation and nothing pretrained, so that all of it learns, and long."""
     with_gn(config).model.backbone.frozen_stages = -1
     config.schedule = schedule_6x(warmup_ratio=0.1, optimizer=fdl.Config(SGD, norm_decay=0.0))
+    return config
+
+
+def with_gn_ws(config: fdl.Config) -> fdl.Config:
+    """`with_gn`, and standardised weights of all convolutions but those of region proposals and of outputs.
+
+    What else the backbone shall have is set before.
+    """
+    model = with_gn(config).model
+    model.backbone = fdl.Config(standardise_weights, model.backbone)
+    model.neck = fdl.Config(standardise_weights, model.neck)
+    model.roi_head.box_head = fdl.Config(standardise_weights, model.roi_head.box_head)
+    if "mask" in fdl.ordered_arguments(model.roi_head):
+        mask = model.roi_head.mask
+        mask.heads = [fdl.Config(standardise_weights, head, parts=("convs",)) for head in mask.heads]
     return config

@@ -25,6 +25,11 @@ def schedule_2x(**changes: Any) -> fdl.Config:
     return fdl.Config(Schedule, epochs=24, milestones=(16, 22), **changes)
 
 
+def schedule_20_23_24e(**changes: Any) -> fdl.Config:
+    """24 epochs with late milestones."""
+    return fdl.Config(Schedule, epochs=24, milestones=(20, 23), **changes)
+
+
 def schedule_3x(**changes: Any) -> fdl.Config:
     """36 epochs."""
     return fdl.Config(Schedule, epochs=36, milestones=(27, 33), **changes)

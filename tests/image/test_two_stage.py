@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import torch
 from fiddle import daglish
+from torch import nn
 from vidperc.configs.common import two_stage as build
-from vidperc.configs.det import double_head, dynamic_rcnn, pafpn
+from vidperc.configs.det import double_head, dynamic_rcnn, libra_rcnn, pafpn
 from vidperc.configs.det import faster_rcnn as configs
 
 from vidperc import Instances
+from vidperc.image.roi_heads.libra import BalancedSampler, BoundedSampler
 from vidperc.image.samplers import RandomSampler
+from vidperc.layers.standardised_conv import standardise_weights
 from vidperc.structures import ImageList
 
 
@@ -25,7 +28,8 @@ def shrink(model: fdl.Config) -> fdl.Config:
     backbone.depth = 18
     channels = 8 * 2 ** (len(getattr(backbone, "strides", (0, 0, 0, 0))) - 1)
     if model.neck is not None:
-        model.neck.in_channels, model.neck.out_channels = (8, 16, 32, 64), 16
+        pyramid = model.neck[0] if type_of(model.neck) is nn.Sequential else model.neck
+        pyramid.in_channels, pyramid.out_channels = (8, 16, 32, 64), 16
         channels = 16
     model.preprocessor.test_scale = (160, 128)
     learn_from_few(model)
@@ -47,7 +51,7 @@ def shrink(model: fdl.Config) -> fdl.Config:
 def learn_from_few(model: fdl.Config) -> None:
     """32 regions per image and 64 anchors instead of 512 and 256."""
     for part, _ in daglish.iterate(model):
-        if isinstance(part, fdl.Config) and fdl.get_callable(part) is RandomSampler:
+        if isinstance(part, fdl.Config) and fdl.get_callable(part) in (RandomSampler, BoundedSampler, BalancedSampler):
             part.count = 64 if part.positive_fraction == 0.5 else 32
 
 
@@ -82,6 +86,19 @@ def shrunken_double_head() -> fdl.Config:
     return model
 
 
+def shrunken_libra() -> fdl.Config:
+    model = shrink(libra_rcnn.libra_faster_rcnn_r50_fpn_1x_coco().model)
+    model.neck[1].channels = 16
+    return model
+
+
+def shrunken_standardised() -> fdl.Config:
+    model = shrink(build.faster_rcnn())
+    model.backbone = fdl.Config(standardise_weights, model.backbone)
+    model.neck = fdl.Config(standardise_weights, model.neck)
+    return model
+
+
 MODELS = {
     "rpn": lambda: shrink(build.rpn()),
     "faster": lambda: shrink(build.faster_rcnn()),
@@ -94,6 +111,8 @@ MODELS = {
     "pafpn": lambda: shrink(pafpn.faster_rcnn_r50_pafpn_1x_coco().model),
     "dynamic": lambda: shrink(dynamic_rcnn.dynamic_rcnn_r50_fpn_1x_coco().model),
     "double_head": shrunken_double_head,
+    "libra": shrunken_libra,
+    "standardised": shrunken_standardised,
     "mask": lambda: shrink(build.mask_rcnn()),
     "cascade": lambda: shrink(build.cascade_rcnn()),
     "cascade_mask": lambda: shrink(build.cascade_mask_rcnn()),

@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolution before it, for inference."""
+"""What does not change at inference folded into convolutions: batch normalisation, weights made from weights."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from .deform_conv import DeformConv
+from .replace import replace_layers
 
 CONVOLUTIONS = (nn.Conv2d, DeformConv)
 
@@ -29,11 +30,13 @@ def conv_norm_pairs(module: nn.Module) -> Iterator[tuple[str, str]]:
 def fuse_conv_norm(model: nn.Module) -> nn.Module:
     """Fold every batch norm into its convolution, in place.
 
-    The convolution gets weight * scale and a bias, the norm becomes an identity: the outputs are the same up
+    Layers that have `folded()` give way to what it returns, as `StandardisedConv` to a plain convolution, before
+    that. The convolution gets weight * scale and a bias, the norm becomes an identity: the outputs are the same up
     to rounding, with one pass over the features less. From then on the state dict holds the folded
     convolutions and no norms, so checkpoints are loaded before, and a model that shall learn is not fused.
     A convolution that several modules share, each with its own norm, stays as it is.
     """
+    replace_layers(model, lambda layer: layer.folded() if hasattr(layer, "folded") else None)  # type: ignore[operator]
     pairs = [(module, *names) for module in model.modules() for names in conv_norm_pairs(module)]
     uses = Counter(id(getattr(module, conv_name, None)) for module, conv_name, _ in pairs)
     for module, conv_name, norm_name in pairs:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .packed_conv import linear
+from .replace import replace_layers
 from .winograd import products_with, winograd_conv
 
 WINOGRAD_CHANNELS = 128  # with fewer, transforming the pixels costs more than the multiplications that it saves
@@ -109,11 +110,4 @@ def for_inference(model: nn.Module) -> nn.Module:
 
     Parameters, names and the state dict stay as they are, and a layer that is shared stays shared.
     """
-    replaced: dict[nn.Module, nn.Module] = {}
-    for module in list(model.modules()):
-        for name, child in module._modules.items():
-            if child is not None and type(child) in LAYERS:
-                if child not in replaced:
-                    replaced[child] = LAYERS[type(child)](child)
-                setattr(module, name, replaced[child])
-    return model
+    return replace_layers(model, lambda layer: LAYERS[type(layer)](layer) if type(layer) in LAYERS else None)

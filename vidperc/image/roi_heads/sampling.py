@@ -45,7 +45,7 @@ class RegionSampler:
             own = (usable if targets.ignored is None else ~targets.ignored).nonzero(as_tuple=True)[0]
             boxes = torch.cat([targets.boxes[own], boxes])
             assigned = torch.cat([own, assigned])
-        positives, negatives = self.sampler(assigned)
+        positives, negatives = self.choose(assigned, boxes, targets)
         both = torch.cat([positives, negatives])
         matched = assigned[positives]
         labels = torch.full_like(both, classes)
@@ -60,3 +60,7 @@ class RegionSampler:
             target_boxes=targets.boxes[matched],
             is_target=both < len(own),
         )
+
+    def choose(self, assigned: Tensor, boxes: Tensor, targets: Instances) -> tuple[Tensor, Tensor]:
+        """Indices of the positives and of the negatives among the boxes (A, 4) that `assigned` (A,) speaks of."""
+        return self.sampler(assigned)
