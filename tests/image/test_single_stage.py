@@ -77,6 +77,7 @@ MODELS = {
     "fsaf": lambda: on_pyramid("fsaf_r50_fpn_1x_coco"),
     "fovea": lambda: on_pyramid("fovea_r50_fpn_4x4_1x_coco"),
     "fovea_align": lambda: on_pyramid("fovea_align_r50_fpn_gn-head_4x4_2x_coco"),
+    "sabl": lambda: on_pyramid("sabl_retinanet_r50_fpn_gn_1x_coco"),
     "vfnet": lambda: on_pyramid("vfnet_r50_fpn_mdconv_c3-c5_mstrain_2x_coco"),
     "ssd": ssd,
     "yolof": yolof,

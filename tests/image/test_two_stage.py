@@ -9,7 +9,7 @@ import torch
 from fiddle import daglish
 from torch import nn
 from vidperc.configs.common import two_stage as build
-from vidperc.configs.det import double_head, dynamic_rcnn, libra_rcnn, pafpn
+from vidperc.configs.det import double_head, dynamic_rcnn, libra_rcnn, pafpn, sabl
 from vidperc.configs.det import faster_rcnn as configs
 
 from vidperc import Instances
@@ -114,6 +114,8 @@ MODELS = {
     "libra": shrunken_libra,
     "standardised": shrunken_standardised,
     "mask": lambda: shrink(build.mask_rcnn()),
+    "sabl": lambda: shrink(sabl.sabl_faster_rcnn_r50_fpn_1x_coco().model),
+    "sabl_cascade": lambda: shrink(sabl.sabl_cascade_rcnn_r50_fpn_1x_coco().model),
     "cascade": lambda: shrink(build.cascade_rcnn()),
     "cascade_mask": lambda: shrink(build.cascade_mask_rcnn()),
 }
@@ -168,7 +170,7 @@ def test_thirty_steps_halve_the_loss_and_reach_every_parameter(name):
     assert np.mean(losses[-3:]) < 0.5 * losses[0], losses
 
 
-@pytest.mark.parametrize("name", ["faster", "cascade_mask", "mdpool"])
+@pytest.mark.parametrize("name", ["faster", "cascade_mask", "mdpool", "sabl_cascade"])
 def test_batches_equal_single_images(name):
     model = fdl.build(MODELS[name]()).eval()
     pictures = [np.random.default_rng(i).integers(0, 256, size, np.uint8) for i, size in enumerate([(64, 80, 3)] * 2)]
@@ -202,7 +204,7 @@ def test_no_detections(name):
         assert result.masks.shape == (0, 40, 50)
 
 
-@pytest.mark.parametrize("name", ["faster", "cascade_mask", "mdpool"])
+@pytest.mark.parametrize("name", ["faster", "cascade_mask", "mdpool", "sabl_cascade"])
 def test_no_proposals(name):
     config = MODELS[name]()
     config.rpn.select.min_size = 1e6
@@ -210,7 +212,7 @@ def test_no_proposals(name):
     assert len(result) == 0
 
 
-@pytest.mark.parametrize("name", ["rpn", "faster", "dynamic", "double_head", "cascade_mask"])
+@pytest.mark.parametrize("name", ["rpn", "faster", "dynamic", "double_head", "cascade_mask", "sabl_cascade"])
 def test_an_image_without_targets_gives_finite_losses(name):
     model = fdl.build(MODELS[name]()).train()
     images, _ = batch()

@@ -29,6 +29,7 @@ GOLDENS = (
     "mask_rcnn_r50_fpn_instaboost_4x_coco",
     "mask_rcnn_r50_fpn_sample1e-3_mstrain_1x_lvis_v1",
     "rpn_r50_fpn_1x_coco",
+    "sabl_faster_rcnn_r50_fpn_1x_coco",
 )
 
 

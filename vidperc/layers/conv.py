@@ -27,7 +27,7 @@ class ConvNorm(nn.Module):
         self,
         in_channels: int,
         out_channels: int,
-        kernel_size: int,
+        kernel_size: int | tuple[int, int],
         *,
         norm: NormKind | None = None,
         relu: bool = True,

@@ -6,7 +6,7 @@ target, `BACKGROUND` or `IGNORED`. Rows of `targets` whose `ignored` is true are
 
 from .atss import ATSSAssigner
 from .common import BACKGROUND, IGNORED, Assigner
-from .max_iou import MaxIoUAssigner
+from .max_iou import ApproxMaxIoUAssigner, MaxIoUAssigner
 from .nearest_point import NearestPointAssigner
 from .point_range import PointRangeAssigner
 
@@ -14,6 +14,7 @@ __all__ = [
     "BACKGROUND",
     "IGNORED",
     "ATSSAssigner",
+    "ApproxMaxIoUAssigner",
     "Assigner",
     "MaxIoUAssigner",
     "NearestPointAssigner",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...ops.boxes import pairwise_iou
+from ...ops.boxes import box_centres, pairwise_iou
 from ...structures import Instances
-from .common import BACKGROUND, IGNORED, in_ignored_regions, learnable, to_target_index
+from ..priors import GridAnchors
+from .common import BACKGROUND, IGNORED, in_ignored_regions, learnable, require_levels, to_target_index
 
 CHUNK = 20_000_000  # pairs of prior and target looked at at once (80 MB)
 
@@ -40,13 +43,17 @@ class MaxIoUAssigner:
         self.match_low_quality, self.all_best, self.ignored = match_low_quality, all_best, ignored
 
     def __call__(self, priors: Tensor, targets: Instances, predictions: Any = None) -> Tensor:
+        return self.assign(priors, targets, lambda boxes: pairwise_iou(priors, boxes))
+
+    def assign(self, priors: Tensor, targets: Instances, overlaps: Callable[[Tensor], Tensor]) -> Tensor:
+        """The assignment (A,) by any `overlaps` of the priors with boxes (n, 4), (A, n)."""
         boxes, index = learnable(targets)
         best_iou = priors.new_full((len(priors),), 0.0)
         best = torch.full((len(priors),), BACKGROUND, device=priors.device)
         low_quality = best.clone()
         size = max(CHUNK // max(len(priors), 1), 1)
         for start in range(0, len(boxes), size):
-            iou = pairwise_iou(priors, boxes[start : start + size])  # (A, n)
+            iou = overlaps(boxes[start : start + size])  # (A, n)
             value, argument = iou.max(1)
             better = value > best_iou
             best_iou = torch.where(better, value, best_iou)
@@ -70,3 +77,31 @@ class MaxIoUAssigner:
         else:
             target = fits.nonzero()[:, 0]
             out.scatter_reduce_(0, iou.argmax(0)[target], target + start, "amax")
+
+
+class ApproxMaxIoUAssigner(MaxIoUAssigner):
+    """As `MaxIoUAssigner`, the overlap of a prior being that of the best of several anchors at its place.
+
+    So are shapes assigned that are not known yet (Guided Anchoring, https://arxiv.org/abs/1901.03278, section 3.5).
+    Needs `predictions` for the sizes of the levels; there is one prior per location.
+
+    Args:
+        anchors: those of a location, by level.
+        options: as of `MaxIoUAssigner`.
+    """
+
+    def __init__(self, anchors: GridAnchors, **options: Any) -> None:
+        super().__init__(**options)
+        self.anchors = anchors
+
+    def __call__(self, priors: Tensor, targets: Instances, predictions: Any = None) -> Tensor:
+        sizes = require_levels(predictions)
+        centres = box_centres(priors).repeat(1, 2)
+        moved = [
+            base.to(priors.device)[:, None] + place  # (K, a, 4)
+            for base, place in zip(self.anchors.base_anchors, centres.split(sizes), strict=True)
+        ]
+        anchors = torch.cat(moved, dim=1)  # (K, A, 4)
+        return self.assign(
+            priors, targets, lambda boxes: reduce(torch.maximum, (pairwise_iou(each, boxes) for each in anchors))
+        )

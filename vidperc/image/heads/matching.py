@@ -34,6 +34,10 @@ class Matches:
         """(B * A,) bool."""
         return self.labels == BACKGROUND
 
+    def count(self, images: int) -> int:
+        """How many are positive, an image without any counted as one, in a batch of so many images."""
+        return len(self) + images - len(self.images.unique())
+
     def counted(self, loss: Tensor) -> Tensor:
         """The sum of a loss (B * A, ...) without the ignored priors."""
         keep = (self.labels != IGNORED).to(loss.dtype)
