@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import cv2
@@ -212,7 +213,7 @@ def _usable(frame: Frame, record: VideoRecord) -> Frame:
             stacklevel=2,
         )  # fmt: skip
         objects = objects[~bad]
-    return Frame(frame.image, frame.index, frame.time, objects, frame.detections, frame.name)
+    return replace(frame, instances=objects)
 
 
 def usable_boxes(boxes: Tensor) -> Tensor:

@@ -64,10 +64,14 @@ class Detector(SequenceModel):
         return list(self.predict([frame.image for frame in frames]))
 
     def forward(self, clips: list[Clip]) -> dict[str, Tensor]:
+        images, targets = self.training_batch(clips)
+        return self.loss(self.extract_features(images), images, targets)
+
+    def training_batch(self, clips: list[Clip]) -> tuple[ImageList, list[Instances]]:
+        """The key frames of clips as a batch, and their ground truth in its pixels."""
         frames = [clip[clip.key] for clip in clips]
         images = self.preprocessor.batch([frame.array for frame in frames], self.device)
-        targets = [require_instances(frame).to(self.device) for frame in frames]
-        return self.loss(self.extract_features(images), images, targets)
+        return images, [require_instances(frame).to(self.device) for frame in frames]
 
 
 class TwoStageDetector(Detector):

@@ -75,10 +75,16 @@ class RCNN(TwoStageDetector):
     ) -> dict[str, Tensor]:
         losses: dict[str, Tensor] = {}
         if proposals is None:
-            if self.rpn is None:
-                raise ValueError("training without region proposals of its own needs `proposals`")
-            losses, proposals = self.rpn.loss(features, images, targets)
+            losses, proposals = self.proposal_losses(features, images, targets)
         return losses | self.roi_head.loss(features, images, proposals, targets)
+
+    def proposal_losses(
+        self, features: list[Tensor], images: ImageList, targets: list[Instances]
+    ) -> tuple[dict[str, Tensor], list[Instances]]:
+        """The losses of the region proposals and the regions that the second stage learns from."""
+        if self.rpn is None:
+            raise ValueError("training without region proposals of its own needs `proposals`")
+        return self.rpn.loss(features, images, targets)
 
     def predict(self, images: Sequence[Image], proposals: Sequence[Instances] | None = None) -> list[Instances]:
         """As `Detector.predict`; `proposals` are regions in the pictures' own pixels."""

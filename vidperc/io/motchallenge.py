@@ -5,7 +5,7 @@ from __future__ import annotations
 import configparser
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..structures import Frame, FrameSource, Instances
@@ -88,7 +88,7 @@ class AnnotatedFrames:
             found = self._detections.get(frame.index)
             detections = Instances.empty() if found is None else found
         instances = self._instances.get(frame.index, frame.instances)
-        return Frame(frame.image, frame.index, frame.time, instances, detections, frame.name)
+        return replace(frame, instances=instances, detections=detections)
 
 
 def sequence_images(folder: Path, info: SequenceInfo) -> ImageFrames:

@@ -52,3 +52,12 @@ def init_caffe2(module: nn.Module) -> None:
             nn.init.kaiming_uniform_(part.weight, a=1)
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
+
+
+def init_kaiming(module: nn.Module) -> None:
+    """The convolutions below a module: normal, by what leaves them (https://arxiv.org/abs/1502.01852); biases 0."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
+            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)

@@ -2,9 +2,10 @@
 
 from .images import ImageList
 from .instances import Instances, TrackState
-from .video import ArrayFrames, Clip, Frame, FrameSource, Video, VideoRecord
+from .video import UNKNOWN_CLASS, ArrayFrames, Clip, Frame, FrameSource, Video, VideoRecord
 
 __all__ = [
+    "UNKNOWN_CLASS",
     "ArrayFrames",
     "Clip",
     "Frame",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from .instances import Instances
+
+UNKNOWN_CLASS = 255  # in a semantic map: a pixel whose class is not known
 
 
 @dataclass(slots=True)
@@ -27,6 +29,7 @@ class Frame:
     instances: Instances | None = None  # ground truth
     detections: Instances | None = None  # given detections (public detections, files)
     name: str | None = None  # file name where the frame is a file
+    semantic: Tensor | None = None  # (H, W) uint8 ground truth: the class of every pixel, or UNKNOWN_CLASS
 
     @property
     def size(self) -> tuple[int, int]:
@@ -171,7 +174,7 @@ class _SliceFrames:
 
 
 def _renumbered(frame: Frame, index: int) -> Frame:
-    return Frame(frame.image, index, frame.time, frame.instances, frame.detections, frame.name)
+    return replace(frame, index=index)
 
 
 class Video:

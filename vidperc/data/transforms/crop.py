@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -82,7 +83,7 @@ class MinIoUCrop(FrameTransform):
         if frame.instances is not None and len(frame.instances):
             inside = _holds_centres(frame.instances.boxes.numpy(), parameters)
             kept = frame.instances[torch.from_numpy(inside)]
-            frame = Frame(frame.image, frame.index, frame.time, kept, frame.detections, frame.name)
+            frame = replace(frame, instances=kept)
         return crop_frame(frame, parameters)
 
 

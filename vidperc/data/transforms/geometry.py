@@ -1,4 +1,4 @@
-"""Resize, flip, crop and pad one frame: its picture, boxes and masks, and its given detections' boxes."""
+"""Resize, flip, crop and pad one frame: its picture, boxes, masks, semantic map and its given detections' boxes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...structures import Frame, Instances
+from ...structures import UNKNOWN_CLASS, Frame, Instances
 
 Fill = tuple[float, float, float]
 GREY: Fill = (124, 116, 104)  # about the mean of natural images, RGB
@@ -22,8 +22,14 @@ def with_picture(frame: Frame, picture: np.ndarray) -> Frame:
 
 
 def _change(
-    frame: Frame, picture: np.ndarray, boxes: Callable[[Tensor], Tensor], masks: Callable[[np.ndarray], np.ndarray]
+    frame: Frame,
+    picture: np.ndarray,
+    boxes: Callable[[Tensor], Tensor],
+    masks: Callable[[np.ndarray], np.ndarray],
+    semantic: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Frame:
+    """`masks` changes (N, H, W), and the semantic map as one of them unless `semantic`, of (H, W), is given."""
+
     def change(instances: Instances | None) -> Instances | None:
         if instances is None:
             return None
@@ -33,18 +39,28 @@ def _change(
         return out
 
     changed = with_picture(frame, picture)
+    if frame.semantic is not None:
+        plane = frame.semantic.numpy()
+        plane = masks(plane[None])[0] if semantic is None else semantic(plane)
+        changed.semantic = torch.from_numpy(np.ascontiguousarray(plane))
     return replace(changed, instances=change(frame.instances), detections=change(frame.detections))
 
 
 def resize_frame(frame: Frame, size: tuple[int, int]) -> Frame:
-    """To `size` (height, width): pictures bilinear, masks to the value at each new pixel's centre."""
+    """To `size` (height, width): pictures bilinear, masks to the value at each new pixel's centre, maps nearest."""
     height, width = frame.size
     if size == (height, width):
         return frame
     smaller = size[0] < height and size[1] < width
     picture = cv2.resize(frame.array, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
     factor = torch.tensor([size[1] / width, size[0] / height] * 2)
-    return _change(frame, picture, lambda boxes: boxes * factor, lambda masks: resize_masks(masks, size, smaller))
+    return _change(
+        frame,
+        picture,
+        lambda boxes: boxes * factor,
+        lambda masks: resize_masks(masks, size, smaller),
+        lambda semantic: cv2.resize(semantic, (size[1], size[0]), interpolation=cv2.INTER_NEAREST),
+    )
 
 
 def resize_masks(masks: np.ndarray, size: tuple[int, int], smaller: bool) -> np.ndarray:
@@ -133,7 +149,11 @@ def pad_frame(frame: Frame, offset: tuple[int, int], size: tuple[int, int], fill
     picture[y : y + height, x : x + width] = frame.array
     shift = torch.tensor([x, y, x, y], dtype=torch.float32)
 
-    def masks(bitmaps: np.ndarray) -> np.ndarray:
-        return np.pad(bitmaps, ((0, 0), (y, size[0] - y - height), (x, size[1] - x - width)))
-
-    return _change(frame, picture, lambda boxes: boxes + shift, masks)
+    around = ((y, size[0] - y - height), (x, size[1] - x - width))
+    return _change(
+        frame,
+        picture,
+        lambda boxes: boxes + shift,
+        lambda masks: np.pad(masks, ((0, 0), *around)),
+        lambda semantic: np.pad(semantic, around, constant_values=UNKNOWN_CLASS),
+    )

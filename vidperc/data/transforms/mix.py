@@ -25,7 +25,7 @@ def _beside(clip: Clip, index: int) -> Frame:
 
 
 def _join(parts: list[Frame], picture: np.ndarray) -> Frame:
-    """The first frame with another picture and the objects of all parts; identities stay apart.
+    """The first frame with another picture and the objects of all parts, without a semantic map; identities stay apart.
 
     What is known of some of the objects only is dropped, but for `ignored`: who does not say so ignores none.
     """
@@ -40,7 +40,7 @@ def _join(parts: list[Frame], picture: np.ndarray) -> Frame:
         joined = Instances.cat([
             Instances(**{name: value for name, value in item.set_fields() if name in common}) for item in known
         ])  # fmt: skip
-    return replace(with_picture(parts[0], picture), instances=joined, detections=None)
+    return replace(with_picture(parts[0], picture), instances=joined, detections=None, semantic=None)
 
 
 def _apart(instances: Instances, number: int) -> Instances:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -48,7 +49,7 @@ class PseudoVideo(Transform):
         turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, factor)
         way = rng.uniform(-self.shift, self.shift, (2, 1)) * [[width], [height]]
         matrix = np.hstack((turn[:, :2], turn[:, 2:] + way))
-        moved = with_picture(frame, _warp(frame.array, matrix, self.fill))
+        moved = replace(with_picture(frame, _warp(frame.array, matrix, self.fill)), semantic=None)
         objects = frame.instances
         if objects is not None:
             if objects.masks is None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import roi_align
 
-from ...layers.conv import ConvNorm
+from ...layers.conv import ConvNorm, init_kaiming
 from ...layers.norm import NormKind
 from ...structures import ImageList, Instances
 from ..losses.classification import binary_cross_entropy
@@ -41,23 +41,25 @@ class MaskHead(nn.Module):
         )
         self.upsample = nn.ConvTranspose2d(channels if convs else in_channels, channels, 2, 2)
         self.conv_logits = nn.Conv2d(channels, 1 if class_agnostic else classes, 1)
-        for layer in (self.upsample, self.conv_logits):
-            nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        init_kaiming(self)
 
-    def hidden(self, regions: Tensor) -> Tensor:
-        """Features (P, D, 2 S, 2 S) before the last layer."""
+    def convolved(self, regions: Tensor) -> Tensor:
+        """Features (P, D, S, S) before the resolution is doubled."""
         for conv in self.convs:
             regions = conv(regions)
-        return F.relu(self.upsample(regions), inplace=True)
+        return regions
 
-    def forward(self, regions: Tensor, labels: Tensor) -> Tensor:
-        """Logits (P, M, M) of each region's class; only that class is computed."""
-        x = self.hidden(regions)
+    def logits(self, convolved: Tensor, labels: Tensor) -> Tensor:
+        """Logits (P, M, M) of each region's class from what `convolved` gives; only that class is computed."""
+        x = F.relu(self.upsample(convolved), inplace=True)
         weight, bias = self.conv_logits.weight.flatten(1), self.conv_logits.bias  # (C, D), (C,)
         labels = torch.zeros_like(labels) if len(weight) == 1 else labels
         logits = torch.einsum("pdhw,pd->phw", x, weight[labels].to(x.dtype))
         return logits.float() + bias[labels, None, None].float()  # type: ignore[index]
+
+    def forward(self, regions: Tensor, labels: Tensor) -> Tensor:
+        """Logits (P, M, M) of each region's class."""
+        return self.logits(self.convolved(regions), labels)
 
 
 class MaskBranch(nn.Module):
@@ -77,8 +79,7 @@ class MaskBranch(nn.Module):
         """The detections with masks (N, H, W) of the original pictures' sizes."""
         boxes = [part.boxes * part.boxes.new_tensor(images.scales[i] * 2) for i, part in enumerate(detections)]
         labels = torch.cat([part.labels for part in detections])  # type: ignore[misc]
-        regions = self.extractor(features, boxes)
-        scores = torch.stack([head(regions, labels).sigmoid() for head in self.heads]).mean(0)  # (P, M, M)
+        scores = self.scores(self.extractor(features, boxes), labels)  # (P, M, M)
         parts = scores.split([len(part) for part in detections])
         return [
             part.replace(masks=paste_masks(parts[i], part.boxes, images.original_sizes[i], self.threshold))
@@ -93,13 +94,20 @@ class MaskBranch(nn.Module):
         stage: int = 0,
     ) -> dict[str, Tensor]:
         """Cross entropy of the masks of the positive regions, per pixel."""
-        head = self.heads[stage]
         boxes = [part.boxes[: part.positives] for part in sampled]
         labels = torch.cat([part.labels[: part.positives] for part in sampled])
-        logits = head(self.extractor(features, boxes), labels)
+        logits = self.logits(self.extractor(features, boxes), labels, stage)
         truth = torch.cat([mask_targets(p, b, t, logits.shape[-1]) for p, b, t in zip(sampled, boxes, targets)])
         loss = binary_cross_entropy(logits, truth).sum() / max(truth.numel(), 1)
-        return {"loss_mask": loss + head.conv_logits.weight.sum() * 0}  # type: ignore[operator,union-attr]
+        return {"loss_mask": loss + self.heads[stage].conv_logits.weight.sum() * 0}  # type: ignore[operator,union-attr]
+
+    def scores(self, regions: Tensor, labels: Tensor) -> Tensor:
+        """Scores (P, M, M) of the class of each region (P, D, S, S)."""
+        return torch.stack([head(regions, labels).sigmoid() for head in self.heads]).mean(0)
+
+    def logits(self, regions: Tensor, labels: Tensor, stage: int) -> Tensor:
+        """Logits (P, M, M) of the class of each region by the head of one stage."""
+        return self.heads[stage](regions, labels)  # type: ignore[no-any-return]
 
 
 def mask_targets(sampled: SampledRegions, boxes: Tensor, targets: Instances, size: int) -> Tensor:

@@ -1,0 +1,34 @@
+"""What trains on COCO with COCO-stuff's semantic maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from vidperc.data.datasets import ClipDataset
+from vidperc.data.loader import aspect_groups
+from vidperc.data.readers.coco_stuff import read_coco_stuff
+from vidperc.data.transforms import Flip, Resize, ResizeRange
+from vidperc.engine.experiment import TrainData
+
+from .classes import coco_classes
+
+
+def coco_stuff_training(root: str, scales: Sequence[tuple[int, int]] = ((1333, 800),)) -> TrainData:
+    """The images of train2017 with masks and maps, at one of two scales or any between, mirrored or not.
+
+    Args:
+        root: holds `annotations/instances_train2017.json`, `train2017` and `stuffthingmaps/train2017`.
+        scales: one (longer, shorter) side, or the least and the greatest.
+    """
+    folder = Path(root)
+    records = read_coco_stuff(
+        folder / "annotations" / "instances_train2017.json",
+        folder / "train2017",
+        folder / "stuffthingmaps" / "train2017",
+        coco_classes(),
+    )
+    low, *high = scales
+    resize = ResizeRange(low, high[0]) if high else Resize(low)
+    dataset = ClipDataset(records, transforms=[resize, Flip()])
+    return TrainData(dataset, groups=aspect_groups(dataset))
