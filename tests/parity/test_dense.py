@@ -24,6 +24,7 @@ GOLDENS = (
     "ssd300_coco",
     "ssd300_wider_face",
     "vfnet_r50_fpn_1x_coco",
+    "yolact_r50_1x8_coco",
     "yolof_r50_c5_8x8_1x_coco",
     "yolov3_d53_320_273e_coco",
 )

@@ -61,3 +61,12 @@ def init_kaiming(module: nn.Module) -> None:
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
+
+
+def init_xavier(module: nn.Module) -> None:
+    """The convolutions below a module uniform, by inputs and outputs (Glorot and Bengio 2010); biases 0."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d):
+            nn.init.xavier_uniform_(part.weight)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)

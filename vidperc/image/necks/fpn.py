@@ -8,7 +8,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...layers.conv import ConvNorm, init_caffe2
+from ...layers.conv import ConvNorm, init_caffe2, init_xavier
 from ...layers.norm import NormKind
 
 ExtraLevels = Literal["pool", "on_input", "on_lateral", "on_output"]
@@ -60,7 +60,7 @@ class FPN(nn.Module):
             for i in range(levels - len(used)):
                 channels = used[-1] if i == 0 and extra == "on_input" else out_channels
                 self.fpn_convs.append(ConvNorm(channels, out_channels, 3, stride=2, padding=1, norm=norm, relu=False))
-        initialise(self)
+        init_xavier(self)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         laterals = self.laterals(features)
@@ -73,8 +73,12 @@ class FPN(nn.Module):
             raise ValueError(f"FPN expects {self.inputs} feature maps, got {len(features)}")
         laterals = [conv(x) for conv, x in zip(self.lateral_convs, features[self.start_level :])]
         for fine in range(len(laterals) - 1, 0, -1):
-            add_upsampled(laterals[fine - 1], laterals[fine])
+            self.add(laterals[fine - 1], laterals[fine])
         return laterals
+
+    def add(self, fine: Tensor, coarse: Tensor) -> None:
+        """Add a coarse map to the finer one, in place."""
+        add_upsampled(fine, coarse)
 
     def extend(self, outputs: list[Tensor], last_input: Tensor, last_lateral: Tensor) -> list[Tensor]:
         """The maps of the backbone's levels and those of the extra ones."""
@@ -91,13 +95,11 @@ class FPN(nn.Module):
         return outputs
 
 
-def initialise(module: nn.Module) -> None:
-    """Convolutions of a pyramid, which no ReLU follows (http://proceedings.mlr.press/v9/glorot10a.html)."""
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d):
-            nn.init.xavier_uniform_(part.weight)
-            if part.bias is not None:
-                nn.init.zeros_(part.bias)
+class BilinearFPN(FPN):
+    """As `FPN`, with coarse maps interpolated (YOLACT)."""
+
+    def add(self, fine: Tensor, coarse: Tensor) -> None:
+        fine.add_(F.interpolate(coarse, size=fine.shape[-2:], mode="bilinear"))
 
 
 class Caffe2FPN(FPN):

@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ...layers.conv import ConvNorm
+from ...layers.conv import ConvNorm, init_xavier
 from ...layers.norm import NormKind
-from .fpn import FPN, initialise
+from .fpn import FPN
 
 
 class PAFPN(FPN):
@@ -40,7 +40,7 @@ class PAFPN(FPN):
         self.pafpn_convs = nn.ModuleList(
             ConvNorm(out_channels, out_channels, 3, padding=1, norm=norm, relu=False) for _ in range(steps)
         )
-        initialise(self)
+        init_xavier(self)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         laterals = self.laterals(features)
