@@ -39,8 +39,8 @@ FIRST_WAVE = (
     "RPN", "Fast R-CNN", "Faster R-CNN", "Mask R-CNN", "Cascade R-CNN", "Cascade Mask R-CNN", "DCN", "DCNv2", "FP16",
     "HTC",
     "RetinaNet", "FCOS", "ATSS", "GFL", "PAA", "RepPoints", "VFNet", "SSD", "YOLOv3", "DETR", "Deformable DETR",
-    "PAFPN", "Dynamic R-CNN", "Double Heads", "GN+WS", "Libra R-CNN",
     "FSAF", "FoveaBox", "SABL",
+    "PAFPN", "Dynamic R-CNN", "Double Heads", "GN+WS", "Libra R-CNN", "GCNet", "Empirical Attention",
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import torch
 from fiddle import daglish
 from torch import nn
 from vidperc.configs.common import two_stage as build
-from vidperc.configs.det import double_head, dynamic_rcnn, libra_rcnn, pafpn, sabl
+from vidperc.configs.det import double_head, dynamic_rcnn, empirical_attention, gcnet, libra_rcnn, pafpn, sabl
 from vidperc.configs.det import faster_rcnn as configs
 
 from vidperc import Instances
@@ -99,6 +99,13 @@ def shrunken_standardised() -> fdl.Config:
     return model
 
 
+def shrunken_deep(config: fdl.Config) -> fdl.Config:
+    """A ResNet-50, for blocks that are bottlenecks."""
+    model = shrink(config.model)
+    model.backbone.depth, model.neck.in_channels = 50, (32, 64, 128, 256)
+    return model
+
+
 MODELS = {
     "rpn": lambda: shrink(build.rpn()),
     "faster": lambda: shrink(build.faster_rcnn()),
@@ -113,6 +120,9 @@ MODELS = {
     "double_head": shrunken_double_head,
     "libra": shrunken_libra,
     "standardised": shrunken_standardised,
+    "attention_1111": lambda: shrunken_deep(empirical_attention.faster_rcnn_r50_fpn_attention_1111_1x_coco()),
+    "attention_0010": lambda: shrunken_deep(empirical_attention.faster_rcnn_r50_fpn_attention_0010_1x_coco()),
+    "context": lambda: shrunken_deep(gcnet.mask_rcnn_r50_fpn_r4_gcb_c3_c5_1x_coco()),
     "mask": lambda: shrink(build.mask_rcnn()),
     "sabl": lambda: shrink(sabl.sabl_faster_rcnn_r50_fpn_1x_coco().model),
     "sabl_cascade": lambda: shrink(sabl.sabl_cascade_rcnn_r50_fpn_1x_coco().model),

@@ -17,6 +17,7 @@ from ...layers.norm import NormKind, freeze, freeze_statistics, make_norm
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 Style = Literal["pytorch", "caffe"]
 MakeConv = Callable[..., nn.Module]
+MakeBlock = Callable[..., nn.Module]
 
 
 class BasicBlock(nn.Module):
@@ -52,7 +53,10 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 convolutions and a shortcut. Style caffe strides in the first, pytorch in the 3x3."""
+    """1x1, 3x3, 1x1 convolutions and a shortcut. Style caffe strides in the first, pytorch in the 3x3.
+
+    Blocks with something between the convolutions are subclasses that extend `inner` or `widen`.
+    """
 
     expansion = 4
     conv_norm_pairs: ClassVar = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
@@ -87,10 +91,16 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
-        x = self.relu(self.bn1(self.conv1(x)))
-        x = self.relu(self.bn2(self.conv2(x)))
-        x = self.bn3(self.conv3(x))
+        x = self.widen(self.inner(self.relu(self.bn1(self.conv1(x)))))
         return self.relu(x.add_(shortcut))
+
+    def inner(self, x: Tensor) -> Tensor:
+        """The 3x3 convolution and what follows it."""
+        return self.relu(self.bn2(self.conv2(x)))
+
+    def widen(self, x: Tensor) -> Tensor:
+        """The last convolution and what follows it, before the shortcut is added."""
+        return self.bn3(self.conv3(x))
 
 
 def plain_conv(in_channels: int, out_channels: int, kernel_size: int, **options: Any) -> nn.Module:
@@ -122,6 +132,8 @@ class ResNet(nn.Module):
         frozen_stages: the stem and this many stages do not learn; 0 the stem alone, -1 none.
         norm_eval: running statistics stay as loaded while training.
         conv_stages: stage index -> builder of its 3x3 convolutions (`deform_conv_v1`, ...).
+        block_stages: stage index -> builder of its blocks (`ContextBottleneck`, ...), which takes a `Bottleneck`'s
+            arguments and widens as much; others have the depth's own.
         base_channels: width of the stem, 64 in all published networks.
     """
 
@@ -142,6 +154,7 @@ class ResNet(nn.Module):
         frozen_stages: int = 1,
         norm_eval: bool = True,
         conv_stages: dict[int, MakeConv] | None = None,
+        block_stages: dict[int, MakeBlock] | None = None,
         base_channels: int = 64,
     ) -> None:
         super().__init__()
@@ -161,7 +174,7 @@ class ResNet(nn.Module):
             layer = make_stage(
                 block, channels, width, BLOCKS[depth][stage], strides[stage], dilations[stage],
                 norm=norm, style=style, groups=groups, width_per_group=width_per_group,
-                conv=(conv_stages or {}).get(stage),
+                conv=(conv_stages or {}).get(stage), make_block=(block_stages or {}).get(stage),
             )  # fmt: skip
             channels = width * block.expansion
             self.add_module(f"layer{stage + 1}", layer)
@@ -202,7 +215,8 @@ def make_stage(
     dilation: int,
     *,
     norm: NormKind,
-    **options: object,
+    make_block: MakeBlock | None = None,
+    **options: Any,
 ) -> nn.Sequential:
     """Blocks of one resolution; the first changes stride and width. All of them are dilated."""
     out_channels = width * block.expansion
@@ -211,13 +225,9 @@ def make_stage(
         downsample = nn.Sequential(
             nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), make_norm(norm, out_channels)
         )
-    first = block(
-        in_channels, width, stride=stride, dilation=dilation, downsample=downsample, norm=norm, **options  # type: ignore[arg-type]
-    )  # fmt: skip
-    rest = [
-        block(out_channels, width, dilation=dilation, norm=norm, **options)  # type: ignore[arg-type]
-        for _ in range(blocks - 1)
-    ]
+    make = make_block or block
+    first = make(in_channels, width, stride=stride, dilation=dilation, downsample=downsample, norm=norm, **options)
+    rest = [make(out_channels, width, dilation=dilation, norm=norm, **options) for _ in range(blocks - 1)]
     return nn.Sequential(first, *rest)
 
 
