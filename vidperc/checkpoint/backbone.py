@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -13,24 +14,37 @@ from .sources import local_file
 def backbone_state(state: dict[str, Tensor], names: set[str]) -> dict[str, Tensor]:
     """The part of a checkpoint that is a backbone's, under the backbone's names.
 
-    Classifiers have more (`fc`, `head`), detectors have it under `backbone.`; counters of batches, which
-    some leave out, do not matter.
+    Classifiers have more (`fc`, `head`), detectors have it under `backbone.`.
     """
     if any(name.startswith("backbone.") for name in state):
         state = {name.removeprefix("backbone."): value for name, value in state.items() if name.startswith("backbone.")}
     return {name: value for name, value in state.items() if name in names or not name.startswith(("fc.", "head."))}
 
 
-def load_backbone(backbone: nn.Module, source: str | Path, *, strict: bool = True) -> LoadReport:
+def load_backbone(
+    backbone: nn.Module,
+    source: str | Path,
+    *,
+    convert: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None,
+    strict: bool = True,
+) -> LoadReport:
     """Fill a backbone from a file, a URL or `torchvision://resnet50`.
+
+    Counters of batches, which some files leave out, do not matter; the offsets of deformable convolutions, which
+    no classifier has, begin at nothing.
+
+    Args:
+        convert: from the file's names and layouts to the backbone's (`vidperc.checkpoint.classifiers`), where they are
+            not the same.
 
     Raises:
         FileNotFoundError, CheckpointError: the file is missing, unreadable, or of another architecture.
     """
     path = local_file(source)
     target = backbone.state_dict()
-    state = backbone_state(state_of(read_checkpoint(path), path)[0], set(target))
+    state = state_of(read_checkpoint(path), path)[0]
+    state = backbone_state(state if convert is None else convert(state), set(target))
     for name, value in target.items():
-        if name.endswith("num_batches_tracked"):
+        if name.endswith("num_batches_tracked") or ".conv_offset." in name:
             state.setdefault(name, value)
     return load_state(backbone, state, str(path), strict=strict)

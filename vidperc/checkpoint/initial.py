@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from .backbone import load_backbone
 from .keys import KeyRules, rename_keys
@@ -23,12 +24,15 @@ class InitialWeights:
     Args:
         model: a checkpoint of the model or of its detector; what does not fit is left as it is (`begin_with`).
         backbone: a classifier's or a detector's, after `model`; None leaves the backbone as it is.
+        convert: from the names and layouts of the `backbone` file to the backbone's (`vidperc.checkpoint.classifiers`);
+            None where they are the same.
         flow: a FlowNet-S, or a video detector with one, after `model`; None leaves it as it is, which is warned of
             where there is no `model` either.
     """
 
     model: str | Path | None = None
     backbone: str | Path | None = None
+    convert: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
     flow: str | Path | None = None
 
     def load(self, model: nn.Module, rules: KeyRules = ()) -> list[LoadReport]:
@@ -43,7 +47,7 @@ class InitialWeights:
             reports.append(begin_with(model, local_file(self.model), rules))
         if self.backbone is not None:
             detector: Any = getattr(model, "detector", model)
-            reports.append(load_backbone(detector.backbone, self.backbone))
+            reports.append(load_backbone(detector.backbone, self.backbone, convert=self.convert))
         flow = getattr(model, "flow", None)
         if self.flow is not None:
             if not isinstance(flow, nn.Module):

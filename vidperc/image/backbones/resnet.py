@@ -12,7 +12,8 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor, nn
 
 from ...layers.deform_conv import DeformConv, ModulatedDeformConv
-from ...layers.norm import NormKind, freeze, freeze_statistics, make_norm
+from ...layers.norm import NormKind, freeze_statistics, make_norm
+from .staged import StagedBackbone, initialise
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 Style = Literal["pytorch", "caffe"]
@@ -118,7 +119,7 @@ def deform_conv_v2(in_channels: int, out_channels: int, kernel_size: int, **opti
     return ModulatedDeformConv(in_channels, out_channels, kernel_size, **options)
 
 
-class ResNet(nn.Module):
+class ResNet(StagedBackbone):
     """Images (B, 3, H, W) to the outputs of the stages in `out_indices`, strides 4, 8, 16, 32 by default.
 
     Args:
@@ -157,18 +158,15 @@ class ResNet(nn.Module):
         block_stages: dict[int, MakeBlock] | None = None,
         base_channels: int = 64,
     ) -> None:
-        super().__init__()
+        super().__init__(out_indices=out_indices, frozen_stages=frozen_stages, norm_eval=norm_eval)
         if depth not in BLOCKS:
             raise ValueError(f"ResNet depth {depth}: expected one of {sorted(BLOCKS)}")
-        self.frozen_stages, self.norm_eval = frozen_stages, norm_eval
         block = BasicBlock if depth < 50 else Bottleneck
         self.conv1 = nn.Conv2d(3, base_channels, 7, 2, 3, bias=False)
         self.bn1 = make_norm(norm, base_channels)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        self.stage_names: list[str] = []
-        self.out_indices = tuple(out_indices)
-        channels, self.out_channels = base_channels, []
+        channels = base_channels
         for stage in range(num_stages):
             width = base_channels * 2**stage
             layer = make_stage(
@@ -177,33 +175,12 @@ class ResNet(nn.Module):
                 conv=(conv_stages or {}).get(stage), make_block=(block_stages or {}).get(stage),
             )  # fmt: skip
             channels = width * block.expansion
-            self.add_module(f"layer{stage + 1}", layer)
-            self.stage_names.append(f"layer{stage + 1}")
-            if stage in self.out_indices:
-                self.out_channels.append(channels)
+            self.add_stage(layer, channels)
         initialise(self)
         self.train()
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        features = []
-        for stage, name in enumerate(self.stage_names):
-            x = getattr(self, name)(x)
-            if stage in self.out_indices:
-                features.append(x)
-        return features
-
-    def train(self, mode: bool = True) -> ResNet:
-        super().train(mode)
-        if mode:
-            if self.norm_eval:
-                freeze_statistics(self)
-            if self.frozen_stages >= 0:
-                for module in (self.conv1, self.bn1):
-                    freeze(module)
-            for name in self.stage_names[: max(self.frozen_stages, 0)]:
-                freeze(getattr(self, name))
-        return self
+    def begin(self, x: Tensor) -> Tensor:
+        return self.maxpool(self.relu(self.bn1(self.conv1(x))))
 
 
 def make_stage(
@@ -272,10 +249,3 @@ class ResNetStage(nn.Module):
         if mode and self.norm_eval:
             freeze_statistics(self)
         return self
-
-
-def initialise(module: nn.Module) -> None:
-    """Convolutions that a ReLU follows (https://arxiv.org/abs/1502.01852)."""
-    for part in module.modules():
-        if isinstance(part, nn.Conv2d) and part.bias is None:
-            nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")

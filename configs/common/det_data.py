@@ -1,0 +1,78 @@
+"""COCO and BDD100K as data that detectors learn from and are scored on; read when a run is built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import fiddle as fdl
+
+from vidperc.data.datasets import ClipDataset
+from vidperc.data.loader import aspect_groups
+from vidperc.data.readers.bdd100k import read_bdd100k
+from vidperc.data.readers.coco import read_coco
+from vidperc.data.transforms import Flip, Resize, ResizeRange, Transform
+from vidperc.engine.experiment import TestData, TrainData
+from vidperc.evaluation.coco import COCOEvaluator
+from vidperc.structures import VideoRecord
+
+from .classes import bdd100k_classes, coco_classes
+from .vis_data import find_coco_split
+
+
+def coco_training(transforms: Sequence[Transform], root: str = "data/coco", masks: bool = False) -> TrainData:
+    """COCO's images with objects, upright ones and wide ones in batches of their own."""
+    return _training(read_coco(*find_coco_split(root, "train2017"), coco_classes(), masks), transforms)
+
+
+def coco_scoring(root: str = "data/coco", masks: bool = False) -> TestData:
+    """COCO's validation images, by the AP of boxes or of masks."""
+    records = read_coco(*find_coco_split(root, "val2017"), coco_classes(), masks)
+    return TestData(records, partial(COCOEvaluator, coco_classes(), "segm" if masks else "bbox"), "AP")
+
+
+def bdd100k_training(transforms: Sequence[Transform], root: str = "data/bdd100k") -> TrainData:
+    """BDD100K's images with objects."""
+    return _training(_bdd100k(root, "train"), transforms)
+
+
+def bdd100k_scoring(root: str = "data/bdd100k") -> TestData:
+    """BDD100K's validation images, by AP."""
+    return TestData(_bdd100k(root, "val"), partial(COCOEvaluator, bdd100k_classes()), "AP")
+
+
+def _training(records: list[VideoRecord], transforms: Sequence[Transform]) -> TrainData:
+    dataset = ClipDataset(records, transforms=transforms)
+    return TrainData(dataset, groups=aspect_groups(dataset))
+
+
+def _bdd100k(root: str, split: str) -> list[VideoRecord]:
+    folder = Path(root)
+    return read_bdd100k(folder / f"labels/det_20/det_{split}.json", folder / f"images/100k/{split}", bdd100k_classes())
+
+
+def on_coco(config: fdl.Config, resize: fdl.Config | None = None) -> fdl.Config:
+    """The experiment with COCO's images, whose sides `resize` sets: 1333 and 800 by default."""
+    masks = getattr(getattr(config.model, "roi_head", None), "mask", None) is not None
+    transforms = [resize or fdl.Config(Resize, (1333, 800)), fdl.Config(Flip)]
+    config.train_data = fdl.Config(coco_training, transforms, masks=masks)
+    config.test_data = fdl.Config(coco_scoring, masks=masks)
+    return config
+
+
+def on_bdd100k(config: fdl.Config, transforms: Sequence[fdl.Config] | None = None) -> fdl.Config:
+    """The experiment with BDD100K's images, in their own size by default; `transforms` come before the mirroring."""
+    config.train_data = fdl.Config(bdd100k_training, [*(transforms or ()), fdl.Config(Flip)])
+    config.test_data = fdl.Config(bdd100k_scoring)
+    return config
+
+
+def any_short_side(low: int = 640, high: int = 800) -> fdl.Config:
+    """A shorter side drawn from a range for each image (`mstrain-range`)."""
+    return fdl.Config(ResizeRange, (1333, low), (1333, high))
+
+
+def one_short_side(*sides: int, longest: int = 1333) -> fdl.Config:
+    """One of some shorter sides for each image (`mstrain`)."""
+    return fdl.Config(Resize, [(longest, side) for side in sides])

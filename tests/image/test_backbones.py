@@ -1,0 +1,159 @@
+"""Backbones: they learn in a detector, fold their norms, freeze what they should, equal torchvision's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import fiddle as fdl
+import numpy as np
+import pytest
+import torch
+import torchvision
+from torch import nn
+from vidperc.configs.det.regnet import WEIGHTS
+from vidperc.configs.det.retinanet import retinanet_head
+
+from vidperc import Instances
+from vidperc.checkpoint.classifiers import regnet_bgr
+from vidperc.image.backbones.regnet import DESIGNS, Design, RegNet, Stage, stages_of
+from vidperc.image.backbones.resnet import deform_conv_v2
+from vidperc.image.necks.fpn import FPN
+from vidperc.image.preprocess import Preprocessor
+from vidperc.image.single_stage import SingleStageDetector
+from vidperc.layers.fuse import fuse_conv_norm
+from vidperc.models import list_models
+from vidperc.structures import ImageList
+from vidperc.zoo import zoo_table
+
+LEARNING = {"frozen_stages": -1, "norm_eval": False}
+BACKBONES: dict[str, Callable[..., nn.Module]] = {
+    "regnet": lambda **options: RegNet(Design(8, 8, 1.7, 4, 6), **options),
+    "regnet_deformable": lambda **options: RegNet(
+        Design(8, 8, 1.7, 4, 6), conv_stages=dict.fromkeys((1, 2, 3), deform_conv_v2), **options
+    ),
+}
+WITH_STATISTICS = tuple(BACKBONES)
+
+
+def build(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    return BACKBONES[name](**(LEARNING if name in WITH_STATISTICS else {}))
+
+
+def shaken(model: nn.Module) -> nn.Module:
+    """Evaluation mode, with statistics and scales that are not those of the beginning."""
+    for part in model.modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            part.running_mean.normal_(0, 0.1)
+            part.running_var.uniform_(0.5, 2)
+            nn.init.uniform_(part.weight, 0.5, 1.5)
+            nn.init.normal_(part.bias, 0, 0.1)
+    return model.eval()
+
+
+def detector(backbone: nn.Module) -> SingleStageDetector:
+    head = retinanet_head(3)
+    head.predictor.in_channels = head.predictor.channels = 32
+    head.predictor.convs = 1
+    neck = FPN(backbone.out_channels, 32, start_level=1, extra="on_input")
+    return SingleStageDetector(
+        preprocessor=Preprocessor(test_scale=(96, 64)), backbone=backbone, neck=neck, head=fdl.build(head)
+    )  # fmt: skip
+
+
+def batch() -> tuple[ImageList, list[Instances]]:
+    """Two noisy images with three bright objects each."""
+    generator = torch.Generator().manual_seed(1)
+    pictures = torch.randn(2, 3, 64, 96, generator=generator)
+    boxes = torch.tensor([[4.0, 5, 36, 42], [42, 12, 84, 60], [18, 36, 54, 62]])
+    for i, (x1, y1, x2, y2) in enumerate(boxes.int().tolist()):
+        pictures[:, i, y1:y2, x1:x2] += 3
+    targets = [Instances(boxes=boxes, labels=torch.tensor([0, 1, 2])) for _ in range(2)]
+    return ImageList(pictures, [(64, 96)] * 2, [(64, 96)] * 2, [(1.0, 1.0)] * 2), targets
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_thirty_steps_halve_the_loss_and_reach_every_parameter(name):
+    model = detector(build(name)).train()
+    images, targets = batch()
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
+    losses = []
+    for step in range(30):
+        total = sum(model.loss(model.extract_features(images), images, targets).values())
+        optimizer.zero_grad()
+        total.backward()
+        if step == 0:
+            assert [key for key, value in model.named_parameters() if value.grad is None] == []
+        optimizer.step()
+        losses.append(total.item())
+    assert np.mean(losses[-3:]) < 0.5 * losses[0], losses
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+@torch.no_grad()
+def test_maps_have_their_strides_and_channels(name):
+    backbone = build(name).eval()
+    maps = backbone(torch.randn(2, 3, 64, 96))
+    assert [tuple(x.shape) for x in maps] == [
+        (2, channels, 64 // stride, 96 // stride) for channels, stride in zip(backbone.out_channels, (4, 8, 16, 32))
+    ]
+
+
+@pytest.mark.parametrize("name", WITH_STATISTICS)
+@torch.no_grad()
+def test_folded_norms_give_the_same(name):
+    backbone = shaken(build(name))
+    image = torch.randn(1, 3, 64, 96)
+    before = backbone(image)
+    after = fuse_conv_norm(backbone)(image)
+    assert not any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in backbone.modules())
+    for a, b in zip(before, after):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4 * float(a.abs().max()))
+
+
+@pytest.mark.parametrize("name", WITH_STATISTICS)
+def test_stem_and_first_stage_do_not_learn(name):
+    backbone = BACKBONES[name](frozen_stages=1, norm_eval=True).train()
+    frozen = {key.split(".")[0] for key, value in backbone.named_parameters() if not value.requires_grad}
+    assert frozen == {*backbone.stem_names, "layer1"}
+    assert not any(part.training for part in backbone.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm))
+
+
+def test_widths_of_the_regnet_paper():
+    """Table 8 of the paper: widths, and blocks of the stages."""
+    assert [(s.width, s.blocks) for s in stages_of(DESIGNS["3.2GF"])] == [(96, 2), (192, 6), (432, 15), (1008, 2)]
+    assert [(s.width, s.blocks) for s in stages_of(DESIGNS["12GF"])] == [(224, 2), (448, 5), (896, 11), (2240, 1)]
+    assert stages_of(DESIGNS["8.0GF"])[0] == Stage(width=80, blocks=2, group_width=80)
+    with pytest.raises(ValueError, match="expected one of 400MF"):
+        RegNet("5GF")
+
+
+def test_torchvisions_regnets_fit():
+    for design, name in WEIGHTS.items():
+        theirs = torchvision.models.get_model(name).state_dict()
+        with torch.device("meta"):
+            ours = RegNet(design).state_dict()
+        given = {key: value.shape for key, value in regnet_bgr(theirs).items() if not key.startswith("fc.")}
+        assert given == {key: value.shape for key, value in ours.items()}
+
+
+@torch.no_grad()
+def test_regnet_equals_torchvisions():
+    """Its maps of a picture in RGB are ours of the picture in BGR."""
+    torch.manual_seed(0)
+    theirs = shaken(torchvision.models.regnet_x_800mf(weights=None))
+    ours = RegNet("800MF").eval()
+    state = {name: value for name, value in theirs.state_dict().items() if not name.startswith("fc.")}
+    ours.load_state_dict(regnet_bgr(state))
+    picture = torch.randn(1, 3, 64, 96)
+    x = theirs.stem(picture)
+    for stage, found in zip(theirs.trunk_output, ours(picture.flip(1))):
+        x = stage(x)
+        torch.testing.assert_close(found, x, rtol=1e-4, atol=1e-4 * float(x.abs().max()))
+
+
+@pytest.mark.parametrize("method", ["RegNet"])
+def test_every_published_row_has_its_config(method):
+    rows = [row.name for row in zoo_table() if row.method == method]
+    assert rows
+    assert [name for name in rows if name not in list_models()] == []

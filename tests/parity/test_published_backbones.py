@@ -1,0 +1,14 @@
+"""Detectors on other backbones than ResNets end to end against the recorded outputs of the reference."""
+
+from __future__ import annotations
+
+import kit
+import pytest
+
+GOLDENS = ("retinanet_regnetx-800MF_fpn_1x_coco",)
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+def test_outputs_equal_the_recorded_ones(name, tmp_path):
+    result = kit.detector_agreement(name, tmp_path)
+    assert result.passed, result

@@ -1,0 +1,34 @@
+"""ImageNet classifiers, as torchvision and others give them, made into the weights of our backbones.
+
+Each function takes a classifier's tensors by name and gives those of the backbone; what has the backbone's own names
+and layout stays as it is.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from .keys import KeyRules, rename_keys
+
+State = dict[str, Tensor]
+
+REGNET: KeyRules = (
+    (r"^stem\.0\.", "conv1."),
+    (r"^stem\.1\.", "bn1."),
+    (r"^trunk_output\.block(\d+)\.block\d+-(\d+)\.", r"layer\1.\2."),
+    (r"\.proj\.", ".downsample."),
+    *((rf"\.f\.{letter}\.0\.", f".conv{number}.") for number, letter in enumerate("abc", start=1)),
+    *((rf"\.f\.{letter}\.1\.", f".bn{number}.") for number, letter in enumerate("abc", start=1)),
+)
+
+
+def renamed(state: State, rules: KeyRules) -> State:
+    """The tensors under other names."""
+    return {new: state[old] for old, new in rename_keys(state, rules).items()}
+
+
+def regnet_bgr(state: State) -> State:
+    """torchvision's RegNetX, which take RGB, for pictures in BGR, as the published detectors have them."""
+    if "stem.0.weight" not in state:
+        return state
+    return renamed({**state, "stem.0.weight": state["stem.0.weight"].flip(1)}, REGNET)
