@@ -59,6 +59,12 @@ def yolof() -> fdl.Config:
     return model
 
 
+def ld() -> fdl.Config:
+    model = on_pyramid("ld_r18_gflv1_r101_fpn_coco_1x")
+    model.head.criterion.teacher.load = lambda: fdl.build(on_pyramid("gfl_r50_fpn_1x_coco"))
+    return model
+
+
 MODELS = {
     "retinanet": lambda: on_pyramid("retinanet_r50_fpn_1x_coco"),
     "retinanet_v1": lambda: on_pyramid("retinanet_r50_fpn_1x_coco_v1"),
@@ -70,6 +76,7 @@ MODELS = {
     "fcos_tricks": lambda: on_pyramid("fcos_center-normbbox-centeronreg-giou_r50_caffe_fpn_gn-head_dcn_1x_coco"),
     "atss": lambda: on_pyramid("atss_r50_fpn_1x_coco"),
     "gfl": lambda: on_pyramid("gfl_r50_fpn_1x_coco"),
+    "ld": ld,
     "paa": lambda: on_pyramid("paa_r50_fpn_1x_coco"),
     "reppoints": lambda: on_pyramid("reppoints_moment_r50_fpn_1x_coco"),
     "reppoints_partial": lambda: on_pyramid("reppoints_partial_minmax_r50_fpn_gn-neck+head_1x_coco"),

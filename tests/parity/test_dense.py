@@ -13,6 +13,7 @@ GOLDENS = (
     "fovea_r50_fpn_4x4_1x_coco",
     "fsaf_r50_fpn_1x_coco",
     "gfl_r50_fpn_1x_coco",
+    "ld_r18_gflv1_r101_fpn_coco_1x",
     "paa_r50_fpn_1x_coco",
     "reppoints_moment_r50_fpn_1x_coco",
     "retinanet_free_anchor_r50_fpn_1x_coco",

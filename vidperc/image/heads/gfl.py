@@ -13,7 +13,7 @@ from ..assigners import Assigner
 from ..distance_coders import anchor_points, boxes_around, distances_to
 from ..losses import distribution_focal_loss, giou_loss, quality_focal_loss
 from .dense import DenseOutputs, LevelMaps, Scale, TowerPredictor, initialise
-from .matching import match, mean_over_processes
+from .matching import Matches, match, mean_over_processes
 
 
 class GFLPredictor(TowerPredictor):
@@ -81,7 +81,10 @@ class GFLCriterion:
         self.box_weight, self.distribution_weight = box_weight, distribution_weight
 
     def __call__(self, outputs: DenseOutputs, images: ImageList, targets: list[Instances]) -> dict[str, Tensor]:
-        matches = match(self.assigner, outputs, images, targets)
+        return self.losses(outputs, match(self.assigner, outputs, images, targets))
+
+    def losses(self, outputs: DenseOutputs, matches: Matches) -> dict[str, Tensor]:
+        """The losses by name."""
         positives = mean_over_processes(len(matches), outputs.logits)
         logits = outputs.logits.flatten(0, 1)
         codes = outputs.codes.flatten(0, 1)[matches.rows]
@@ -90,8 +93,8 @@ class GFLCriterion:
         quality[matches.rows] = aligned_iou(boxes.detach(), matches.boxes)
         classification = quality_focal_loss(logits, matches.labels, quality)
 
-        weight = logits.detach()[matches.rows].sigmoid().amax(1)
-        total = mean_over_processes(weight.sum(), weight)
+        weight = self.weight(outputs, matches)
+        total = self.total(weight)
         codes = codes.unflatten(-1, (4, -1))  # (P, 4, K)
         distances = self.coder.encode(matches.priors, matches.boxes, codes.shape[-1] - 1)
         distribution = distribution_focal_loss(codes.flatten(0, 1), distances.flatten()).view(-1, 4).mean(1)
@@ -100,3 +103,12 @@ class GFLCriterion:
             "loss_box": self.box_weight * (giou_loss(boxes, matches.boxes) * weight).sum() / total,
             "loss_distribution": self.distribution_weight * (distribution * weight).sum() / total,
         }
+
+    @staticmethod
+    def weight(outputs: DenseOutputs, matches: Matches) -> Tensor:
+        """How much the box of each positive anchor counts, (P,): its best score."""
+        return outputs.logits.detach().flatten(0, 1)[matches.rows].sigmoid().amax(1)
+
+    def total(self, weight: Tensor) -> Tensor:
+        """What the weighted losses of boxes are divided by."""
+        return mean_over_processes(weight.sum(), weight)
