@@ -51,6 +51,12 @@ def yolov3() -> fdl.Config:
     return model
 
 
+def nas_fcos() -> fdl.Config:
+    model = on_pyramid("nas_fcos_nashead_r50_caffe_fpn_gn-head_4x4_1x_coco")
+    del model.head.predictor.convs  # they are those that were found
+    return model
+
+
 def yolof() -> fdl.Config:
     model = get_config("yolof_r50_c5_8x8_1x_coco").model
     shrink_head(model.backbone, depth=18, base_channels=8, frozen_stages=-1, norm="bn", norm_eval=False)
@@ -77,6 +83,7 @@ MODELS = {
     "atss": lambda: on_pyramid("atss_r50_fpn_1x_coco"),
     "gfl": lambda: on_pyramid("gfl_r50_fpn_1x_coco"),
     "ld": ld,
+    "nas_fcos": nas_fcos,
     "paa": lambda: on_pyramid("paa_r50_fpn_1x_coco"),
     "reppoints": lambda: on_pyramid("reppoints_moment_r50_fpn_1x_coco"),
     "reppoints_partial": lambda: on_pyramid("reppoints_partial_minmax_r50_fpn_gn-neck+head_1x_coco"),
@@ -90,7 +97,7 @@ MODELS = {
     "yolof": yolof,
     "yolov3": yolov3,
 }
-SIZES = {"ssd": (300, 300)}
+SIZES = {"ssd": (300, 300), "nas_fcos": (32, 64)}
 
 
 def batch(size: tuple[int, int]) -> tuple[ImageList, list[Instances]]:

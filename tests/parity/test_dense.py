@@ -14,6 +14,7 @@ GOLDENS = (
     "fsaf_r50_fpn_1x_coco",
     "gfl_r50_fpn_1x_coco",
     "ld_r18_gflv1_r101_fpn_coco_1x",
+    "nas_fcos_fcoshead_r50_caffe_fpn_gn-head_4x4_1x_coco",
     "paa_r50_fpn_1x_coco",
     "reppoints_moment_r50_fpn_1x_coco",
     "retinanet_free_anchor_r50_fpn_1x_coco",

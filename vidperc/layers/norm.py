@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import nn
 
-NormKind = Literal["bn", "syncbn", "gn", "frozen"]
+NormKind = Literal["bn", "frozen_bn", "exact_bn", "syncbn", "gn", "frozen"]
 
 
 class FrozenBatchNorm2d(nn.BatchNorm2d):
@@ -26,7 +26,11 @@ class FrozenBatchNorm2d(nn.BatchNorm2d):
 
 
 def make_norm(kind: NormKind, channels: int, groups: int = 32) -> nn.Module:
-    """Batch, synchronised batch, group or frozen batch normalisation over `channels`.
+    """Normalisation over `channels`.
+
+    Args:
+        kind: `bn` batch normalisation, `frozen_bn` whose scale and shift do not learn, `exact_bn` as this one, which
+            divides by the plain deviation; `syncbn` of all processes together; `gn` of groups; `frozen` Detectron2's.
 
     Raises:
         ValueError: an unknown kind.
@@ -35,13 +39,15 @@ def make_norm(kind: NormKind, channels: int, groups: int = 32) -> nn.Module:
         return nn.BatchNorm2d(channels)
     if kind == "frozen_bn":
         return nn.BatchNorm2d(channels).requires_grad_(False)
+    if kind == "exact_bn":
+        return nn.BatchNorm2d(channels, eps=0.0).requires_grad_(False)
     if kind == "syncbn":
         return nn.SyncBatchNorm(channels)
     if kind == "gn":
         return nn.GroupNorm(groups, channels)
     if kind == "frozen":
         return FrozenBatchNorm2d(channels)
-    raise ValueError(f"unknown norm '{kind}': expected bn, syncbn, gn or frozen")
+    raise ValueError(f"unknown norm '{kind}': expected one of {get_args(NormKind)}")
 
 
 def freeze(module: nn.Module) -> None:
