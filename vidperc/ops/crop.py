@@ -50,6 +50,25 @@ def sample_windows(image: Tensor, bounds: Tensor, size: int, fill: Tensor) -> Te
     return torch.lerp(top, bottom, y_weight[:, :, None, None]).permute(0, 3, 1, 2)
 
 
+def outside_samples(bounds: Tensor, size: int, width: int, height: int) -> Tensor:
+    """Which samples of `sample_windows` take anything from outside of a picture of `width` x `height`.
+
+    Args:
+        bounds, size: as there.
+
+    Returns:
+        (N, size, size) bool.
+    """
+    x, y = (_lies_inside(bounds[:, i], bounds[:, i + 2], size, limit) for i, limit in enumerate((width, height)))
+    return ~(y[:, :, None] & x[:, None, :])
+
+
+def _lies_inside(first: Tensor, last: Tensor, size: int, limit: int) -> Tensor:
+    """(N, size): whether all neighbours that have a weight lie in 0..limit-1."""
+    _, _, weight, (low, high) = _taps(first, last, size, limit)
+    return low & (high | (weight == 0))
+
+
 def _taps(first: Tensor, last: Tensor, size: int, limit: int) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor]]:
     """For `size` samples over pixels first..last (N,): both neighbours, clamped into 0..limit-1 (N, size),
 
