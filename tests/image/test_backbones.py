@@ -14,8 +14,10 @@ from vidperc.configs.det.regnet import WEIGHTS
 from vidperc.configs.det.retinanet import retinanet_head
 
 from vidperc import Instances
-from vidperc.checkpoint.classifiers import regnet_bgr
+from vidperc.checkpoint.classifiers import regnet_bgr, res2net, resnest
 from vidperc.image.backbones.regnet import DESIGNS, Design, RegNet, Stage, stages_of
+from vidperc.image.backbones.res2net import Res2Net, Res2NetBlock
+from vidperc.image.backbones.resnest import ResNeSt, SplitAttention
 from vidperc.image.backbones.resnet import deform_conv_v2
 from vidperc.image.necks.fpn import FPN
 from vidperc.image.preprocess import Preprocessor
@@ -31,6 +33,8 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "regnet_deformable": lambda **options: RegNet(
         Design(8, 8, 1.7, 4, 6), conv_stages=dict.fromkeys((1, 2, 3), deform_conv_v2), **options
     ),
+    "res2net": lambda **options: Res2Net(50, base_channels=8, base_width=4, scales=3, **options),
+    "resnest": lambda **options: ResNeSt(50, base_channels=8, stem_channels=16, **options),
 }
 WITH_STATISTICS = tuple(BACKBONES)
 
@@ -152,7 +156,41 @@ def test_regnet_equals_torchvisions():
         torch.testing.assert_close(found, x, rtol=1e-4, atol=1e-4 * float(x.abs().max()))
 
 
-@pytest.mark.parametrize("method", ["RegNet"])
+@torch.no_grad()
+def test_parts_of_res2net_build_on_one_another():
+    block = Res2NetBlock(8, 8, inner=2, scales=4, norm="bn").eval()
+    for part in block.parts:
+        nn.init.dirac_(part.conv.weight)
+    parts = torch.rand(1, 8, 3, 3).split(2, dim=1)
+    first, second, third, last = block.combine(parts)
+    torch.testing.assert_close(first, parts[0], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(second, parts[0] + parts[1], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(third, parts[0] + parts[1] + parts[2], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(last, parts[3])
+
+
+@torch.no_grad()
+def test_split_attention_weighs_the_splits():
+    attention = SplitAttention(4, "bn").eval()
+    nn.init.dirac_(attention.conv.weight, groups=2)
+    nn.init.zeros_(attention.fc2.weight)
+    attention.fc2.bias.copy_(torch.tensor([1.0] * 4 + [3.0] * 4).log())  # weights 1/4 and 3/4
+    x = torch.rand(1, 4, 5, 5)
+    splits = attention.conv(x).split(4, dim=1)
+    torch.testing.assert_close(attention(x), splits[0] / 4 + splits[1] * 3 / 4, rtol=1e-4, atol=1e-4)
+
+
+def test_names_of_the_authors_classifiers():
+    stem = ("0.weight", "1.bias", "3.weight", "4.bias", "6.weight")
+    given = {**{f"conv1.{name}": torch.zeros(0) for name in stem}, "bn1.bias": torch.zeros(0)}
+    expected = {*(f"stem.{name}" for name in stem), "stem.7.bias"}
+    assert resnest({**given, "layer1.0.conv1.weight": torch.zeros(0)}).keys() == {*expected, "layer1.0.conv1.weight"}
+    parts = {"layer1.0.convs.2.weight": torch.zeros(0), "layer1.0.bns.2.bias": torch.zeros(0)}
+    renamed = {*expected, "layer1.0.parts.2.conv.weight", "layer1.0.parts.2.norm.bias"}
+    assert res2net({**given, **parts}).keys() == renamed
+
+
+@pytest.mark.parametrize("method", ["RegNet", "ResNeSt"])
 def test_every_published_row_has_its_config(method):
     rows = [row.name for row in zoo_table() if row.method == method]
     assert rows

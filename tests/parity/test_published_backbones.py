@@ -5,7 +5,11 @@ from __future__ import annotations
 import kit
 import pytest
 
-GOLDENS = ("retinanet_regnetx-800MF_fpn_1x_coco",)
+GOLDENS = (
+    "faster_rcnn_r2_101_fpn_2x_coco",
+    "faster_rcnn_s50_fpn_syncbn-backbone+head_mstrain-range_1x_coco",
+    "retinanet_regnetx-800MF_fpn_1x_coco",
+)
 
 
 @pytest.mark.parametrize("name", GOLDENS)

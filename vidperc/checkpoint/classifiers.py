@@ -21,6 +21,18 @@ REGNET: KeyRules = (
     *((rf"\.f\.{letter}\.1\.", f".bn{number}.") for number, letter in enumerate("abc", start=1)),
 )
 
+RES2NET: KeyRules = (
+    (r"\.convs\.(\d+)\.", r".parts.\1.conv."),
+    (r"\.bns\.(\d+)\.", r".parts.\1.norm."),
+    (r"^conv1\.(\d)\.", r"stem.\1."),  # the authors' stem
+    (r"^bn1\.", "stem.7."),
+)
+
+RESNEST: KeyRules = (
+    (r"^conv1\.(\d)\.", r"stem.\1."),  # the authors' stem
+    (r"^bn1\.", "stem.7."),
+)
+
 
 def renamed(state: State, rules: KeyRules) -> State:
     """The tensors under other names."""
@@ -32,3 +44,13 @@ def regnet_bgr(state: State) -> State:
     if "stem.0.weight" not in state:
         return state
     return renamed({**state, "stem.0.weight": state["stem.0.weight"].flip(1)}, REGNET)
+
+
+def res2net(state: State) -> State:
+    """Res2Nets of their authors and of MMDetection."""
+    return renamed(state, RES2NET)
+
+
+def resnest(state: State) -> State:
+    """ResNeSts of their authors and of MMDetection."""
+    return renamed(state, RESNEST)
