@@ -53,7 +53,8 @@ def main(arguments: list[str]) -> int:
     model = vidperc.load(options.model, options.checkpoint, options.device, options.precision)
     if not isinstance(model, SiamRPN):
         raise ValueError(f"{options.model} does not follow single objects")
-    followed = follow(model, video, None if options.select else corners(options.box), options.redetect)
+    prompt = None if options.select else corners(options.box)
+    followed = follow(model, video, options.input, prompt, options.redetect)
     first = next(followed, None)  # before there is a file: a box that does not fit leaves none
     if first is None:
         raise ValueError(f"{options.input}: there are no frames")
@@ -68,13 +69,14 @@ def main(arguments: list[str]) -> int:
 
 
 def follow(
-    model: SiamRPN, video: vidperc.Video, prompt: torch.Tensor | None, redetect: bool
+    model: SiamRPN, video: vidperc.Video, name: str, prompt: torch.Tensor | None, redetect: bool
 ) -> Iterator[tuple[Frame, Instances]]:
-    """Each frame with its objects; without a prompt (N, 4) one is drawn on the first frame."""
+    """Each frame with its objects; without a prompt (N, 4) one is drawn on the first frame. Errors have the `name`."""
     session = None
     for frame in video:
         if session is None:
-            session = vidperc.open_session(model, corners([select(frame)]) if prompt is None else prompt)
+            given = corners([select(frame)]) if prompt is None else prompt
+            session = vidperc.open_session(model, given, name)
         objects = session.update(frame)
         assert objects is not None and objects.states is not None
         if redetect and bool((objects.states == int(TrackState.LOST)).any()):

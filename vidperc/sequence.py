@@ -106,10 +106,12 @@ def _tf32(allowed: bool) -> Iterator[None]:
 class _NoFrames:
     """A live source whose frames do not come by iteration: those of a session are brought by its caller."""
 
-    name = "session"
     fps: float | None = None
     size: tuple[int, int] | None = None
     length: int | None = None
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         return iter(())
@@ -121,10 +123,12 @@ class _NoFrames:
 class Session:
     """A model following one video whose frames the caller brings, one `update` per frame."""
 
-    def __init__(self, model: SequenceModel, prompt: Instances | Sequence[float] | Tensor | None = None) -> None:
+    def __init__(
+        self, model: SequenceModel, prompt: Instances | Sequence[float] | Tensor | None = None, name: str = "session"
+    ) -> None:
         self.model = model
         with model.inference():
-            self.state = model.init_state(Video(_NoFrames(), prompt=prompt))
+            self.state = model.init_state(Video(_NoFrames(name), prompt=prompt))
         self.index = 0
 
     def update(self, frame: Frame | np.ndarray, time: float | None = None) -> Instances | None:
@@ -145,11 +149,14 @@ class Session:
             return self.model.finish(self.state)
 
 
-def open_session(model: SequenceModel, prompt: Instances | Sequence[float] | Tensor | None = None) -> Session:
+def open_session(
+    model: SequenceModel, prompt: Instances | Sequence[float] | Tensor | None = None, name: str = "session"
+) -> Session:
     """Follow a video frame by frame: `session = open_session(model); session.update(frame)`.
 
     Args:
         model: any sequence model; one model may have any number of sessions open.
         prompt: for single-object tracking, the box x1 y1 x2 y2 in the first frame.
+        name: of the video, for errors.
     """
-    return Session(model, prompt)
+    return Session(model, prompt, name)

@@ -222,8 +222,19 @@ def test_prompt_too_large_for_any_picture(model, frames):
     "box", [[10, 10, 10, 50], [30, 10, 20, 50], [float("nan"), 0, 5, 5], "box", ["1", "2", "3", "4"], [1, 2, 3], []]
 )
 def test_prompt_without_an_area(frames, box):
-    with pytest.raises(ValueError, match="prompt"):
-        Video.from_frames(frames, prompt=box)
+    with pytest.raises(ValueError, match=r"^street\.mp4, first frame: prompt"):
+        Video.from_frames(frames, prompt=box, name="street.mp4")
+
+
+def test_errors_of_a_prompt_name_video_frame_and_box(model, frames):
+    flat = torch.tensor([[10.0, 10, 50, 50], [10, 10, 50, 10]])
+    with pytest.raises(ValueError, match=r"street\.mp4, first frame: prompt: box 1 has no area .*50\.0, 10\.0\]"):
+        open_session(model, flat, "street.mp4")
+    session = open_session(model, flat + torch.tensor([[0.0, 0, 0, 0], [900, 0, 900, 5]]), "street.mp4")
+    with pytest.raises(ValueError, match=r"street\.mp4: prompt: box 1 \[910\.0, .*outside of frame 0, 160x120"):
+        session.update(frames[0])
+    with pytest.raises(ValueError, match=r"^street\.mp4: SiamRPN needs a prompt"):
+        open_session(model, name="street.mp4")
 
 
 @pytest.mark.parametrize(

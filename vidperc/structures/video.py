@@ -186,7 +186,7 @@ class Video:
 
     def __init__(self, source: FrameSource, *, prompt: Instances | Sequence[float] | Tensor | None = None) -> None:
         self.source = source
-        self.prompt = as_prompt(prompt)
+        self.prompt = as_prompt(prompt, source.name)
 
     @classmethod
     def from_frames(
@@ -243,23 +243,28 @@ class Video:
         return self.source.read(range(len(self))[index])
 
 
-def as_prompt(prompt: Instances | Sequence[float] | Tensor | None) -> Instances | None:
+def as_prompt(prompt: Instances | Sequence[float] | Tensor | None, video: str) -> Instances | None:
     """A prompt as Instances: one xyxy box, several boxes (N, 4), or Instances as they are.
 
     Raises:
-        ValueError: not boxes, not finite, or of no area.
+        ValueError: not boxes, not finite, or of no area; with the name of the video.
     """
+    where = f"{video}, first frame: prompt"
     if prompt is None:
         return None
     if not isinstance(prompt, Instances):
         try:
             boxes = torch.as_tensor(prompt, dtype=torch.float32)
         except (TypeError, ValueError, RuntimeError):  # words, rows of unequal lengths
-            raise ValueError(f"prompt: expected a box x1 y1 x2 y2 or boxes (N, 4), got {prompt!r}") from None
+            raise ValueError(f"{where}: expected a box x1 y1 x2 y2 or boxes (N, 4), got {prompt!r}") from None
         if boxes.shape[-1:] != (4,) or boxes.ndim > 2:
-            raise ValueError(f"prompt: expected a box x1 y1 x2 y2 or boxes (N, 4), got shape {tuple(boxes.shape)}")
+            raise ValueError(f"{where}: expected a box x1 y1 x2 y2 or boxes (N, 4), got shape {tuple(boxes.shape)}")
         prompt = Instances(boxes=boxes.reshape(-1, 4))
-    prompt.validate("prompt")
-    if len(prompt) == 0 or not (prompt.boxes[:, 2:] > prompt.boxes[:, :2]).all():
-        raise ValueError(f"prompt: expected boxes x1 y1 x2 y2 with an area, got {prompt.boxes.tolist()}")
+    prompt.validate(where)
+    if len(prompt) == 0:
+        raise ValueError(f"{where}: there are no boxes")
+    flat = (prompt.boxes[:, 2:] <= prompt.boxes[:, :2]).any(1)
+    if flat.any():
+        row = int(flat.nonzero()[0])
+        raise ValueError(f"{where}: box {row} has no area (x1 y1 x2 y2 expected): {prompt.boxes[row].tolist()}")
     return prompt
