@@ -13,6 +13,7 @@ import numpy as np
 
 from vidperc.data.datasets import ClipDataset
 from vidperc.data.frame_samplers import Pair
+from vidperc.data.mixed import MixedClips
 from vidperc.data.readers.coco import read_coco
 from vidperc.data.readers.pascal import read_imagenet_det, read_imagenet_vid
 from vidperc.data.transforms import Transform
@@ -47,15 +48,16 @@ def mixed_pairs(
 ) -> TrainData:
     """Pairs of several data sets, of which `samples` are an epoch, taken from each in the given shares.
 
-    Within a data set every object comes equally often, however long it is seen.
+    Within a data set every object comes equally often, however long it is seen. Both frames of a pair are of one
+    data set, those of two different objects too.
     """
-    dataset = ClipDataset([record for source in sources for record in source], Pair(100), transforms)
-    weights = [frame_weights(record) for record in dataset.records]
-    source_of = [number for number, source in enumerate(sources) for _ in source]
-    owners = np.array([source_of[video] for video, _ in dataset.keys])
-    repeats = np.array([weights[video].get(frame, 1.0) for video, frame in dataset.keys])
-    totals = np.bincount(owners, repeats, len(sources))
-    return TrainData(dataset, repeats=(repeats * samples * np.asarray(shares)[owners] / totals[owners]).tolist())
+    parts = [ClipDataset(source, Pair(100), transforms) for source in sources]
+    repeats: list[float] = []
+    for part, share in zip(parts, shares, strict=True):
+        weights = [frame_weights(record) for record in part.records]
+        counts = np.array([weights[video].get(frame, 1.0) for video, frame in part.keys])
+        repeats += (counts * samples * share / counts.sum()).tolist()
+    return TrainData(MixedClips(parts), repeats=repeats)
 
 
 def frame_weights(record: VideoRecord) -> dict[int, float]:

@@ -449,6 +449,24 @@ def test_negative_pairs_have_another_id():
     assert [[int(f.instances.ids[0]) for f in clip.frames] for clip in pairs(3, positive=1.0)] == [[0, 0]] * 3
 
 
+def plain_record(name, level):
+    """One picture of one grey, with an object."""
+    frame = Frame.from_array(np.full((90, 90, 3), level, np.uint8))
+    objects = Instances(torch.tensor([[30.0, 30, 60, 60]]))
+    return VideoRecord(name, length=1, instances={0: objects}, load=lambda _: frame)
+
+
+def test_both_objects_of_a_pair_are_of_one_data_set():
+    from vidperc.configs.common.siamese import mixed_pairs
+
+    dark, bright = ([plain_record(str(k), level + k) for k in range(20)] for level in (20, 200))
+    data = mixed_pairs([dark, bright], (0.5, 0.5), 40, [SiamesePair(STILL, STILL, positive=0.0)])
+    shown = [[int(f.array.max()) for f in data.dataset[number, number].frames] for number in range(40)]
+    assert [template for template, _ in shown] == [*range(20, 40), *range(200, 220)]
+    assert all((template < 100) == (search < 100) for template, search in shown)
+    assert len({search for _, search in shown}) > 15  # others, not always the same
+
+
 def test_thirty_steps_halve_the_loss_and_every_parameter_learns():
     model = untrained().train()
     clips = pairs(4, positive=1.0)

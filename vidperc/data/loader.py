@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Sampler
 from ..structures import Clip
 from .datasets import ClipDataset, Sample
 from .identities import IdentityClips
+from .mixed import MixedClips
 from .packing import pack, unpack
 from .problems import DataError
 
@@ -134,7 +135,7 @@ def _plain(error: BaseException) -> BaseException:
 
 
 def make_loader(
-    dataset: ClipDataset | IdentityClips, batches: TrainingBatches, workers: int = 0
+    dataset: ClipDataset | MixedClips | IdentityClips, batches: TrainingBatches, workers: int = 0
 ) -> Iterator[list[Clip]]:
     """The batches, read ahead by `workers` processes; 0 reads in the training process itself."""
     if workers == 0:

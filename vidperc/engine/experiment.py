@@ -10,6 +10,7 @@ from ..checkpoint.initial import InitialWeights
 from ..checkpoint.keys import KeyRules
 from ..data.datasets import ClipDataset
 from ..data.identities import IdentityClips
+from ..data.mixed import MixedClips
 from ..evaluation.evaluators import Evaluator
 from ..sequence import SequenceModel
 from ..structures import VideoRecord
@@ -26,7 +27,7 @@ class TrainData:
     (`vidperc.data.loader`).
     """
 
-    dataset: ClipDataset | IdentityClips
+    dataset: ClipDataset | MixedClips | IdentityClips
     repeats: Sequence[float] | None = None
     groups: Sequence[int] | None = None
 
