@@ -41,7 +41,7 @@ FIRST_WAVE = (
     "HTC",
     "RetinaNet", "FCOS", "ATSS", "GFL", "PAA", "RepPoints", "VFNet", "SSD", "YOLOv3", "DETR", "Deformable DETR",
     "FSAF", "FoveaBox", "SABL",
-    "PAFPN", "Dynamic R-CNN", "Double Heads", "GN+WS", "Libra R-CNN", "GCNet", "Empirical Attention",
+    "PAFPN", "Dynamic R-CNN", "Double Heads", "GN+WS", "Libra R-CNN", "GCNet", "Empirical Attention", "DyHead",
 )  # fmt: skip
 
 

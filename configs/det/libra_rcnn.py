@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import fiddle as fdl
 from torch import nn
 
+from vidperc.engine.optim import SGD
 from vidperc.image.losses import balanced_l1_loss
 from vidperc.image.necks.balanced import BalancedPyramid
 from vidperc.image.roi_heads.libra import BalancedRegionSampler, BalancedSampler, BoundedSampler
 
 from ..common.backbones import with_depth, with_resnext
 from ..common.classes import bdd100k_classes
-from ..common.schedules import schedule_3x
+from ..common.schedules import schedule_1x, schedule_3x
 from ..common.two_stage import experiment, faster_rcnn
 from .retinanet import retinanet_r50_fpn_1x_coco
 
@@ -28,10 +31,11 @@ def _libra(model: fdl.Config) -> fdl.Config:
     return model
 
 
-def _bdd100k(schedule: fdl.Config | None = None) -> fdl.Config:
+def _bdd100k(schedule: Callable[..., fdl.Config] = schedule_1x) -> fdl.Config:
+    """32 images per step."""
     model = _libra(faster_rcnn(10))
     model.preprocessor.test_scale = (1280, 720)
-    return experiment(model, schedule, bdd100k_classes())
+    return experiment(model, schedule(batch_size=32, optimizer=fdl.Config(SGD, lr=0.04)), bdd100k_classes())
 
 
 def libra_faster_rcnn_r50_fpn_1x_coco() -> fdl.Config:
@@ -59,8 +63,8 @@ def libra_faster_rcnn_r50_fpn_1x_det_bdd100k() -> fdl.Config:
 
 
 def libra_faster_rcnn_r50_fpn_3x_det_bdd100k() -> fdl.Config:
-    return _bdd100k(schedule_3x())
+    return _bdd100k(schedule_3x)
 
 
 def libra_faster_rcnn_r101_fpn_3x_det_bdd100k() -> fdl.Config:
-    return with_depth(_bdd100k(schedule_3x()), 101)
+    return with_depth(_bdd100k(schedule_3x), 101)

@@ -8,6 +8,7 @@ import fiddle as fdl
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from vidperc import Instances
 from vidperc.models import get_config
@@ -30,7 +31,10 @@ def on_pyramid(name: str) -> fdl.Config:
     model = get_config(name).model
     shrink_head(model.backbone, depth=18, base_channels=8, frozen_stages=-1, norm="bn", norm_eval=False)
     model.backbone.conv_stages = None
-    model.neck.in_channels, model.neck.out_channels = (8, 16, 32, 64), WIDTH
+    pyramid, *more = (model.neck[0], model.neck[1]) if fdl.get_callable(model.neck) is nn.Sequential else (model.neck,)
+    pyramid.in_channels, pyramid.out_channels = (8, 16, 32, 64), WIDTH
+    for part in more:
+        shrink_head(part, channels=WIDTH, blocks=2)
     shrink_head(model.head.predictor, in_channels=WIDTH, channels=WIDTH, convs=2, classes=3)
     return model
 
@@ -93,6 +97,8 @@ MODELS = {
     "fovea_align": lambda: on_pyramid("fovea_align_r50_fpn_gn-head_4x4_2x_coco"),
     "sabl": lambda: on_pyramid("sabl_retinanet_r50_fpn_gn_1x_coco"),
     "vfnet": lambda: on_pyramid("vfnet_r50_fpn_mdconv_c3-c5_mstrain_2x_coco"),
+    "libra": lambda: on_pyramid("libra_retinanet_r50_fpn_1x_coco"),
+    "dyhead": lambda: on_pyramid("atss_r50_fpn_dyhead_1x_det_bdd100k"),
     "ssd": ssd,
     "yolof": yolof,
     "yolov3": yolov3,

@@ -9,7 +9,7 @@ import torch
 from fiddle import daglish
 from torch import nn
 from vidperc.configs.common import two_stage as build
-from vidperc.configs.det import double_head, dynamic_rcnn, empirical_attention, gcnet, libra_rcnn, pafpn, sabl
+from vidperc.configs.det import carafe, double_head, dynamic_rcnn, empirical_attention, gcnet, libra_rcnn, pafpn, sabl
 from vidperc.configs.det import faster_rcnn as configs
 
 from vidperc import Instances
@@ -123,6 +123,7 @@ MODELS = {
     "attention_1111": lambda: shrunken_deep(empirical_attention.faster_rcnn_r50_fpn_attention_1111_1x_coco()),
     "attention_0010": lambda: shrunken_deep(empirical_attention.faster_rcnn_r50_fpn_attention_0010_1x_coco()),
     "context": lambda: shrunken_deep(gcnet.mask_rcnn_r50_fpn_r4_gcb_c3_c5_1x_coco()),
+    "carafe": lambda: shrink(carafe.faster_rcnn_r50_fpn_carafe_1x_coco().model),
     "mask": lambda: shrink(build.mask_rcnn()),
     "sabl": lambda: shrink(sabl.sabl_faster_rcnn_r50_fpn_1x_coco().model),
     "sabl_cascade": lambda: shrink(sabl.sabl_cascade_rcnn_r50_fpn_1x_coco().model),

@@ -7,6 +7,7 @@ import pytest
 
 GOLDENS = (
     "atss_r50_fpn_1x_coco",
+    "atss_r50_fpn_dyhead_1x_det_bdd100k",
     "autoassign_r50_fpn_8x2_1x_coco",
     "fcos_r50_caffe_fpn_gn-head_1x_coco",
     "fcos_tricks_r50_fpn_1x_det_bdd100k",

@@ -16,6 +16,7 @@ GOLDENS = (
     "faster_rcnn_r50_fpn_1x_det_bdd100k",
     "faster_rcnn_r50_fpn_1x_voc0712",
     "faster_rcnn_r50_fpn_attention_1111_1x_coco",
+    "faster_rcnn_r50_fpn_carafe_1x_coco",
     "faster_rcnn_r50_fpn_dconv_c3-c5_1x_coco",
     "faster_rcnn_r50_fpn_gn-all_scratch_6x_coco",
     "faster_rcnn_r50_fpn_gn_ws-all_1x_coco",
