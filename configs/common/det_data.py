@@ -76,3 +76,8 @@ def any_short_side(low: int = 640, high: int = 800) -> fdl.Config:
 def one_short_side(*sides: int, longest: int = 1333) -> fdl.Config:
     """One of some shorter sides for each image (`mstrain`)."""
     return fdl.Config(Resize, [(longest, side) for side in sides])
+
+
+def usual_sides_of_bdd100k() -> fdl.Config:
+    """The shorter sides of BDD100K's published detectors that learn from several."""
+    return one_short_side(600, 624, 648, 672, 696, 720, longest=1280)

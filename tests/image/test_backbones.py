@@ -10,16 +10,19 @@ import pytest
 import torch
 import torchvision
 from torch import nn
+from torch.nn import functional as F
 from vidperc.configs.det.regnet import WEIGHTS
 from vidperc.configs.det.retinanet import retinanet_head
 
 from vidperc import Instances
 from vidperc.checkpoint.classifiers import regnet_bgr, res2net, resnest
+from vidperc.image.backbones.hrnet import HRModule, HRNet
 from vidperc.image.backbones.regnet import DESIGNS, Design, RegNet, Stage, stages_of
 from vidperc.image.backbones.res2net import Res2Net, Res2NetBlock
 from vidperc.image.backbones.resnest import ResNeSt, SplitAttention
 from vidperc.image.backbones.resnet import deform_conv_v2
 from vidperc.image.necks.fpn import FPN
+from vidperc.image.necks.hrfpn import HRFPN
 from vidperc.image.preprocess import Preprocessor
 from vidperc.image.single_stage import SingleStageDetector
 from vidperc.layers.fuse import fuse_conv_norm
@@ -36,12 +39,14 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
     "res2net": lambda **options: Res2Net(50, base_channels=8, base_width=4, scales=3, **options),
     "resnest": lambda **options: ResNeSt(50, base_channels=8, stem_channels=16, **options),
 }
+FREEZING = tuple(BACKBONES)  # those whose first stages and statistics can be frozen
+BACKBONES["hrnet"] = lambda: HRNet(4, modules=(1, 1, 1))
 WITH_STATISTICS = tuple(BACKBONES)
 
 
 def build(name: str) -> nn.Module:
     torch.manual_seed(0)
-    return BACKBONES[name](**(LEARNING if name in WITH_STATISTICS else {}))
+    return BACKBONES[name](**(LEARNING if name in FREEZING else {}))
 
 
 def shaken(model: nn.Module) -> nn.Module:
@@ -59,7 +64,8 @@ def detector(backbone: nn.Module) -> SingleStageDetector:
     head = retinanet_head(3)
     head.predictor.in_channels = head.predictor.channels = 32
     head.predictor.convs = 1
-    neck = FPN(backbone.out_channels, 32, start_level=1, extra="on_input")
+    head.priors.strides = (4, 8, 16, 32, 64)
+    neck = (HRFPN if isinstance(backbone, HRNet) else FPN)(backbone.out_channels, 32)
     return SingleStageDetector(
         preprocessor=Preprocessor(test_scale=(96, 64)), backbone=backbone, neck=neck, head=fdl.build(head)
     )  # fmt: skip
@@ -115,7 +121,7 @@ def test_folded_norms_give_the_same(name):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4 * float(a.abs().max()))
 
 
-@pytest.mark.parametrize("name", WITH_STATISTICS)
+@pytest.mark.parametrize("name", FREEZING)
 def test_stem_and_first_stage_do_not_learn(name):
     backbone = BACKBONES[name](frozen_stages=1, norm_eval=True).train()
     frozen = {key.split(".")[0] for key, value in backbone.named_parameters() if not value.requires_grad}
@@ -154,6 +160,31 @@ def test_regnet_equals_torchvisions():
     for stage, found in zip(theirs.trunk_output, ours(picture.flip(1))):
         x = stage(x)
         torch.testing.assert_close(found, x, rtol=1e-4, atol=1e-4 * float(x.abs().max()))
+
+
+@torch.no_grad()
+def test_resolutions_of_hrnet_exchange():
+    """Without blocks and with 1x1 convolutions of ones, a map gets the pixels of the coarser one."""
+    module = HRModule((1, 2)).eval()
+    module.branches = nn.ModuleList(nn.Identity() for _ in range(2))
+    nn.init.ones_(module.fuse_layers[0][1][0].weight)
+    fine, coarse = torch.rand(1, 1, 4, 6), torch.rand(1, 2, 2, 3)
+    found = module([fine, coarse])[0]
+    expected = fine + coarse.sum(1, keepdim=True).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_levels_of_hrfpn_are_means():
+    neck = HRFPN((1, 1), 2, levels=3)
+    nn.init.ones_(neck.reduction_conv.conv.weight)
+    for conv in neck.fpn_convs:
+        nn.init.dirac_(conv.conv.weight)
+    fine, coarse = torch.rand(1, 1, 8, 8), torch.full((1, 1, 4, 4), 3.0)
+    first, second, third = neck([fine, coarse])
+    torch.testing.assert_close(first, (fine + 3).expand(1, 2, 8, 8))
+    torch.testing.assert_close(second, F.avg_pool2d(first, 2))
+    torch.testing.assert_close(third[0, 0, 1, 1], first[0, 0, 4:, 4:].mean())
 
 
 @torch.no_grad()
