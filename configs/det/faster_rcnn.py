@@ -38,7 +38,7 @@ def _caffe_c4() -> fdl.Config:
     model = config.model
     model.neck = None
     model.backbone.num_stages, model.backbone.out_indices = 3, (2,)
-    model.rpn = rpn_head(1024, strides=(16,), scales=(2, 4, 8, 16, 32), allowed_border=0)
+    model.rpn = rpn_head(1024, strides=(16,), scales=(2, 4, 8, 16, 32))
     model.rpn.select = fdl.Config(ProposalSelector, pre_nms=6000, post_nms=1000)
     model.rpn.select_training = fdl.Config(ProposalSelector, pre_nms=12000, post_nms=2000)
     model.roi_head.extractor = fdl.Config(RoIExtractor, 14, strides=(16,))

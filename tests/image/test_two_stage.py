@@ -9,7 +9,17 @@ import torch
 from fiddle import daglish
 from torch import nn
 from vidperc.configs.common import two_stage as build
-from vidperc.configs.det import carafe, double_head, dynamic_rcnn, empirical_attention, gcnet, libra_rcnn, pafpn, sabl
+from vidperc.configs.det import (
+    carafe,
+    double_head,
+    dynamic_rcnn,
+    empirical_attention,
+    gcnet,
+    libra_rcnn,
+    pafpn,
+    sabl,
+    tridentnet,
+)
 from vidperc.configs.det import faster_rcnn as configs
 
 from vidperc import Instances
@@ -73,6 +83,21 @@ def shrunken_c4() -> fdl.Config:
     return model
 
 
+def shrunken_trident() -> fdl.Config:
+    """Its blocks are bottlenecks, so the networks are of depth 50."""
+    model = tridentnet.tridentnet_r50_caffe_1x_coco().model
+    backbone, stage = model.backbone, model.roi_head.box_head.stage
+    for part in (backbone, stage):
+        part.base_channels, part.norm, part.norm_eval = 8, "bn", False
+    backbone.frozen_stages = -1
+    model.preprocessor.test_scale = (160, 128)
+    learn_from_few(model)
+    model.rpn.predictor = fdl.Config(type_of(model.rpn.predictor), 128, 16, model.rpn.predictor.anchors)
+    model.rpn.select_training.post_nms = model.rpn.select.post_nms = 64
+    model.roi_head.box_head.in_channels, model.roi_head.box_head.classes = 256, 3
+    return model
+
+
 def shrunken_mdpool() -> fdl.Config:
     model = shrink(configs.faster_rcnn_r50_fpn_mdpool_1x_coco().model)
     for layer in model.roi_head.extractor.roi_layers:
@@ -113,6 +138,7 @@ MODELS = {
     "giou": lambda: shrink(configs.faster_rcnn_r50_fpn_giou_1x_coco().model),
     "bounded_iou": lambda: shrink(configs.faster_rcnn_r50_fpn_bounded_iou_1x_coco().model),
     "c4": shrunken_c4,
+    "trident": shrunken_trident,
     "mdpool": shrunken_mdpool,
     "dc5": lambda: shrink(configs.faster_rcnn_r50_caffe_dc5_1x_coco().model),
     "pafpn": lambda: shrink(pafpn.faster_rcnn_r50_pafpn_1x_coco().model),

@@ -112,6 +112,23 @@ class RCNN(TwoStageDetector):
         return list(self.predict([frame.image for frame in frames], proposals))  # type: ignore[arg-type]
 
 
+class BranchedRCNN(RCNN):
+    """An `RCNN` whose backbone, at training, gives the features of several branches (`TridentBottleneck`).
+
+    Each of them learns from all targets (https://arxiv.org/abs/1901.01892).
+    """
+
+    def loss(
+        self,
+        features: list[Tensor],
+        images: ImageList,
+        targets: list[Instances],
+        proposals: Sequence[Instances] | None = None,
+    ) -> dict[str, Tensor]:
+        branches = len(features[0]) // len(targets)
+        return super().loss(features, images.take([*range(len(images))] * branches), targets * branches, proposals)
+
+
 def scale_factors(images: ImageList, device: torch.device | str) -> list[Tensor]:
     """By image, the factors (4,) from boxes of the original picture to those of the batch."""
     return [torch.tensor([*scale, *scale], device=device) for scale in images.scales]
