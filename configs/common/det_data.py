@@ -12,7 +12,7 @@ from vidperc.data.datasets import ClipDataset
 from vidperc.data.loader import aspect_groups
 from vidperc.data.readers.bdd100k import read_bdd100k
 from vidperc.data.readers.coco import read_coco
-from vidperc.data.transforms import Flip, Resize, ResizeRange, Transform
+from vidperc.data.transforms import Flip, OneOf, RandomCrop, Resize, ResizeRange, Transform
 from vidperc.engine.experiment import TestData, TrainData
 from vidperc.evaluation.coco import COCOEvaluator
 from vidperc.structures import VideoRecord
@@ -81,3 +81,10 @@ def one_short_side(*sides: int, longest: int = 1333) -> fdl.Config:
 def usual_sides_of_bdd100k() -> fdl.Config:
     """The shorter sides of BDD100K's published detectors that learn from several."""
     return one_short_side(600, 624, 648, 672, 696, 720, longest=1280)
+
+
+def strong_augmentation() -> fdl.Config:
+    """One of eleven shorter sides, for half of the images that of a crop (DETR's, https://arxiv.org/abs/2005.12872)."""
+    resize = one_short_side(*range(480, 801, 32))
+    crop = fdl.Config(RandomCrop, (384, 384), (600, 600), keep_objects=False)
+    return fdl.Config(OneOf, [[resize], [one_short_side(400, 500, 600), crop, resize]])

@@ -58,3 +58,9 @@ def schedule_cityscapes() -> fdl.Config:
 def schedule_voc() -> fdl.Config:
     """4 epochs of a data set repeated 3 times."""
     return fdl.Config(Schedule, epochs=4, milestones=(3,), optimizer=fdl.Config(SGD, lr=0.01))
+
+
+def schedule_of_transformers(epochs: int, **changes: Any) -> fdl.Config:
+    """The rate falls after three quarters and eleven twelfths of the epochs, and rises for longer before."""
+    milestones = (epochs * 3 // 4, epochs * 11 // 12)
+    return fdl.Config(Schedule, epochs=epochs, milestones=milestones, warmup_iterations=1000, **changes)

@@ -15,12 +15,13 @@ from vidperc.configs.det.regnet import WEIGHTS
 from vidperc.configs.det.retinanet import retinanet_head
 
 from vidperc import Instances
-from vidperc.checkpoint.classifiers import regnet_bgr, res2net, resnest
+from vidperc.checkpoint.classifiers import regnet_bgr, res2net, resnest, swin_unfolded
 from vidperc.image.backbones.hrnet import HRModule, HRNet
 from vidperc.image.backbones.regnet import DESIGNS, Design, RegNet, Stage, stages_of
 from vidperc.image.backbones.res2net import Res2Net, Res2NetBlock
 from vidperc.image.backbones.resnest import ResNeSt, SplitAttention
 from vidperc.image.backbones.resnet import deform_conv_v2
+from vidperc.image.backbones.swin import Size, SwinTransformer, UnfoldMerging
 from vidperc.image.necks.fpn import FPN
 from vidperc.image.necks.hrfpn import HRFPN
 from vidperc.image.preprocess import Preprocessor
@@ -42,6 +43,7 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
 FREEZING = tuple(BACKBONES)  # those whose first stages and statistics can be frozen
 BACKBONES["hrnet"] = lambda: HRNet(4, modules=(1, 1, 1))
 WITH_STATISTICS = tuple(BACKBONES)
+BACKBONES["swin"] = lambda: SwinTransformer(Size(16, (1, 2, 2, 1), (1, 2, 2, 4)), window=3, merging=UnfoldMerging)
 
 
 def build(name: str) -> nn.Module:
@@ -163,6 +165,27 @@ def test_regnet_equals_torchvisions():
 
 
 @torch.no_grad()
+def test_swin_equals_torchvisions():
+    """Its stages' maps, normalised, are ours, though patches merge in another order."""
+    torch.manual_seed(0)
+    theirs = torchvision.models.swin_t(weights=None).eval()
+    for part in theirs.modules():
+        if isinstance(part, nn.LayerNorm):
+            nn.init.uniform_(part.weight, 0.5, 1.5)
+            nn.init.normal_(part.bias, std=0.1)
+    ours = SwinTransformer("tiny", merging=UnfoldMerging).eval()
+    ours.load_state_dict(swin_unfolded(theirs.state_dict()))
+    picture = torch.randn(1, 3, 256, 288)
+    x, maps = picture, []
+    for index, part in enumerate(theirs.features):
+        x = part(x)
+        if index % 2:
+            maps.append(F.layer_norm(x, x.shape[-1:]).permute(0, 3, 1, 2))
+    for found, expected in zip(ours(picture), maps):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
 def test_resolutions_of_hrnet_exchange():
     """Without blocks and with 1x1 convolutions of ones, a map gets the pixels of the coarser one."""
     module = HRModule((1, 2)).eval()
@@ -221,7 +244,7 @@ def test_names_of_the_authors_classifiers():
     assert res2net({**given, **parts}).keys() == renamed
 
 
-@pytest.mark.parametrize("method", ["RegNet", "ResNeSt"])
+@pytest.mark.parametrize("method", ["RegNet", "ResNeSt", "Swin Transformer"])
 def test_every_published_row_has_its_config(method):
     rows = [row.name for row in zoo_table() if row.method == method]
     assert rows

@@ -6,9 +6,11 @@ and layout stays as it is.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from .keys import KeyRules, rename_keys
+from .rename.swin import SWIN
 
 State = dict[str, Tensor]
 
@@ -33,6 +35,17 @@ RESNEST: KeyRules = (
     (r"^bn1\.", "stem.7."),
 )
 
+SWIN_CLASSIFIER: KeyRules = (
+    *SWIN,
+    (r"^(norm|head)\.", None),
+    (r"^features\.0\.0\.", "patch_embed.proj."),
+    (r"^features\.0\.2\.", "patch_embed.norm."),
+    *((rf"^features\.{2 * stage + 1}\.(\d+)\.", rf"layers.{stage}.blocks.\1.") for stage in range(4)),
+    *((rf"^features\.{2 * stage + 2}\.", f"layers.{stage}.downsample.") for stage in range(3)),
+    (r"\.mlp\.0\.", ".mlp.fc1."),
+    (r"\.mlp\.3\.", ".mlp.fc2."),
+)
+
 
 def renamed(state: State, rules: KeyRules) -> State:
     """The tensors under other names."""
@@ -54,3 +67,26 @@ def res2net(state: State) -> State:
 def resnest(state: State) -> State:
     """ResNeSts of their authors and of MMDetection."""
     return renamed(state, RESNEST)
+
+
+def swin_unfolded(state: State) -> State:
+    """Swin Transformers of torchvision and of their authors, for a backbone with `UnfoldMerging`."""
+    state = with_output_norms(renamed(state, SWIN_CLASSIFIER), "patch_embed.norm.weight")
+    return {name: unfolded(value) if ".downsample." in name else value for name, value in state.items()}
+
+
+def unfolded(weight: Tensor) -> Tensor:
+    """Weights (..., 4 * D) of four pixels, down before right, by channel and right before down instead."""
+    return weight.unflatten(-1, (2, 2, -1)).movedim(-1, -3).transpose(-1, -2).flatten(-3)
+
+
+def with_output_norms(state: State, first: str) -> State:
+    """The tensors, and norms of the four stages' outputs as they begin, which no classifier has.
+
+    Args:
+        first: name of a tensor with as many values as the first stage has channels; the others have twice, four
+            and eight times as many.
+    """
+    channels = [len(state[first]) * 2**stage for stage in range(4)]
+    norms = {f"norm{stage}.weight": torch.ones(count) for stage, count in enumerate(channels)}
+    return {**norms, **{f"norm{stage}.bias": torch.zeros(count) for stage, count in enumerate(channels)}, **state}

@@ -6,17 +6,26 @@ Tensors are named as in the authors' release, which Detectron2's checkpoints fol
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-SIZES: dict[str, tuple[int, tuple[int, ...], tuple[int, ...]]] = {  # channels, blocks and heads of the stages
-    "tiny": (96, (2, 2, 6, 2), (3, 6, 12, 24)),
-    "small": (96, (2, 2, 18, 2), (3, 6, 12, 24)),
-    "base": (128, (2, 2, 18, 2), (4, 8, 16, 32)),
-    "large": (192, (2, 2, 18, 2), (6, 12, 24, 48)),
+
+class Size(NamedTuple):
+    """Channels of the first stage, blocks and heads of all four; the channels double from stage to stage."""
+
+    channels: int
+    blocks: tuple[int, ...]
+    heads: tuple[int, ...]
+
+
+SIZES = {
+    "tiny": Size(96, (2, 2, 6, 2), (3, 6, 12, 24)),
+    "small": Size(96, (2, 2, 18, 2), (3, 6, 12, 24)),
+    "base": Size(128, (2, 2, 18, 2), (4, 8, 16, 32)),
+    "large": Size(192, (2, 2, 18, 2), (6, 12, 24, 48)),
 }
 
 
@@ -179,7 +188,7 @@ class SwinTransformer(nn.Module):
     """Images (B, 3, H, W) to the normalised outputs of the stages in `out_indices`, strides 4, 8, 16, 32.
 
     Args:
-        size: "tiny", "small", "base" or "large".
+        size: "tiny", "small", "base" or "large", or another one.
         window: side of the windows, 7 or 12.
         out_indices: which of the stages 0 to 3 are given out.
         drop_path: rate of the last block's stochastic depth; it rises linearly from 0.
@@ -188,7 +197,7 @@ class SwinTransformer(nn.Module):
 
     def __init__(
         self,
-        size: Literal["tiny", "small", "base", "large"] = "tiny",
+        size: str | Size = "tiny",
         *,
         window: int = 7,
         out_indices: Sequence[int] = (0, 1, 2, 3),
@@ -196,9 +205,11 @@ class SwinTransformer(nn.Module):
         merging: type[PatchMerging] = PatchMerging,
     ) -> None:
         super().__init__()
-        if size not in SIZES:
-            raise ValueError(f"Swin '{size}': expected one of {', '.join(SIZES)}")
-        channels, depths, heads = SIZES[size]
+        if isinstance(size, str):
+            if size not in SIZES:
+                raise ValueError(f"Swin '{size}': expected one of {', '.join(SIZES)}")
+            size = SIZES[size]
+        channels, depths, heads = size
         self.out_indices = tuple(out_indices)
         self.out_channels = [channels * 2**stage for stage in self.out_indices]
         self.patch_embed = PatchEmbedding(channels)
