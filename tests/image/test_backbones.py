@@ -15,7 +15,9 @@ from vidperc.configs.det.regnet import WEIGHTS
 from vidperc.configs.det.retinanet import retinanet_head
 
 from vidperc import Instances
-from vidperc.checkpoint.classifiers import regnet_bgr, res2net, resnest, swin_unfolded
+from vidperc.checkpoint.classifiers import convnext, regnet_bgr, res2net, resnest, swin_unfolded
+from vidperc.image.backbones.convnext import ConvNeXt
+from vidperc.image.backbones.convnext import Size as ConvNeXtSize
 from vidperc.image.backbones.hrnet import HRModule, HRNet
 from vidperc.image.backbones.regnet import DESIGNS, Design, RegNet, Stage, stages_of
 from vidperc.image.backbones.res2net import Res2Net, Res2NetBlock
@@ -27,7 +29,7 @@ from vidperc.image.necks.hrfpn import HRFPN
 from vidperc.image.preprocess import Preprocessor
 from vidperc.image.single_stage import SingleStageDetector
 from vidperc.layers.fuse import fuse_conv_norm
-from vidperc.models import list_models
+from vidperc.models import get_config, list_models
 from vidperc.structures import ImageList
 from vidperc.zoo import zoo_table
 
@@ -43,6 +45,7 @@ BACKBONES: dict[str, Callable[..., nn.Module]] = {
 FREEZING = tuple(BACKBONES)  # those whose first stages and statistics can be frozen
 BACKBONES["hrnet"] = lambda: HRNet(4, modules=(1, 1, 1))
 WITH_STATISTICS = tuple(BACKBONES)
+BACKBONES["convnext"] = lambda: ConvNeXt(ConvNeXtSize(16, (1, 1, 2, 1)), drop_path=0.1)
 BACKBONES["swin"] = lambda: SwinTransformer(Size(16, (1, 2, 2, 1), (1, 2, 2, 4)), window=3, merging=UnfoldMerging)
 
 
@@ -186,6 +189,52 @@ def test_swin_equals_torchvisions():
 
 
 @torch.no_grad()
+def test_convnext_equals_torchvisions():
+    torch.manual_seed(0)
+    theirs = torchvision.models.convnext_tiny(weights=None).eval()
+    for name, value in theirs.named_parameters():
+        if name.endswith("layer_scale"):
+            value.uniform_(0.5, 1.5)
+    ours = ConvNeXt("tiny").eval()
+    ours.load_state_dict(convnext(theirs.state_dict()))
+    picture = torch.randn(1, 3, 64, 96)
+    x, maps = picture, []
+    for index, part in enumerate(theirs.features):
+        x = part(x)
+        if index % 2:
+            maps.append(F.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2], eps=1e-6).permute(0, 3, 1, 2))
+    for found, expected in zip(ours(picture), maps):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_early_layers_of_convnext_learn_slowly():
+    """Tiny has the layers 0 to 7; the head is the last, and each layer before it learns at 0.95 times its rate."""
+    config = get_config("faster_rcnn_convnext-t_fpn_fp16_1x_det_bdd100k")
+    with torch.device("meta"):
+        model = fdl.build(config.model)
+    groups = fdl.build(config.schedule).optimizer.groups(model)
+    settings = {id(p): (group["lr"], group["weight_decay"]) for group in groups for p in group["params"]}
+    layers = {
+        "downsample_layers.0.0.weight": 0, "stages.0.2.pointwise_conv1.weight": 1, "downsample_layers.1.1.weight": 2,
+        "stages.1.0.depthwise_conv.weight": 2, "stages.2.2.pointwise_conv2.weight": 3,
+        "stages.2.5.pointwise_conv2.weight": 4, "stages.2.6.pointwise_conv2.weight": 5,
+        "stages.3.0.pointwise_conv1.weight": 6,
+    }  # fmt: skip
+    for name, layer in layers.items():
+        rate, decay = settings[id(model.backbone.get_parameter(name))]
+        assert (rate, decay) == (pytest.approx(1e-4 * 0.95 ** (7 - layer)), 0.05)
+    still = (
+        "backbone.stages.2.0.gamma",
+        "backbone.norm0.weight",
+        "backbone.stages.0.0.norm.bias",
+        "rpn.predictor.conv.bias",
+    )
+    assert {settings[id(model.get_parameter(name))][1] for name in still} == {0.0}
+    assert settings[id(model.get_parameter("backbone.norm0.weight"))][0] == pytest.approx(1e-4)
+    assert settings[id(model.get_parameter("neck.fpn_convs.0.conv.weight"))] == (pytest.approx(1e-4), 0.05)
+
+
+@torch.no_grad()
 def test_resolutions_of_hrnet_exchange():
     """Without blocks and with 1x1 convolutions of ones, a map gets the pixels of the coarser one."""
     module = HRModule((1, 2)).eval()
@@ -244,7 +293,7 @@ def test_names_of_the_authors_classifiers():
     assert res2net({**given, **parts}).keys() == renamed
 
 
-@pytest.mark.parametrize("method", ["RegNet", "ResNeSt", "Swin Transformer"])
+@pytest.mark.parametrize("method", ["ConvNeXt", "RegNet", "ResNeSt", "Swin Transformer"])
 def test_every_published_row_has_its_config(method):
     rows = [row.name for row in zoo_table() if row.method == method]
     assert rows

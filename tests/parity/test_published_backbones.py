@@ -6,6 +6,7 @@ import kit
 import pytest
 
 GOLDENS = (
+    "faster_rcnn_convnext-t_fpn_fp16_1x_det_bdd100k",
     "faster_rcnn_hrnetv2p_w18_1x_coco",
     "faster_rcnn_r2_101_fpn_2x_coco",
     "faster_rcnn_s50_fpn_syncbn-backbone+head_mstrain-range_1x_coco",

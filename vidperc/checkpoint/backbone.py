@@ -11,13 +11,15 @@ from .load import LoadReport, load_state, read_checkpoint, state_of
 from .sources import local_file
 
 
-def backbone_state(state: dict[str, Tensor], names: set[str]) -> dict[str, Tensor]:
-    """The part of a checkpoint that is a backbone's, under the backbone's names.
-
-    Classifiers have more (`fc`, `head`), detectors have it under `backbone.`.
-    """
+def without_prefix(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What a detector has under `backbone.`; all of the tensors where none are."""
     if any(name.startswith("backbone.") for name in state):
-        state = {name.removeprefix("backbone."): value for name, value in state.items() if name.startswith("backbone.")}
+        return {name.removeprefix("backbone."): value for name, value in state.items() if name.startswith("backbone.")}
+    return state
+
+
+def without_classifier(state: dict[str, Tensor], names: set[str]) -> dict[str, Tensor]:
+    """The tensors but for those of a classifier, `fc` and `head`, unless they are among the backbone's `names`."""
     return {name: value for name, value in state.items() if name in names or not name.startswith(("fc.", "head."))}
 
 
@@ -42,8 +44,8 @@ def load_backbone(
     """
     path = local_file(source)
     target = backbone.state_dict()
-    state = state_of(read_checkpoint(path), path)[0]
-    state = backbone_state(state if convert is None else convert(state), set(target))
+    state = without_prefix(state_of(read_checkpoint(path), path)[0])
+    state = without_classifier(state if convert is None else convert(state), set(target))
     for name, value in target.items():
         if name.endswith("num_batches_tracked") or ".conv_offset." in name:
             state.setdefault(name, value)

@@ -46,6 +46,17 @@ SWIN_CLASSIFIER: KeyRules = (
     (r"\.mlp\.3\.", ".mlp.fc2."),
 )
 
+CONVNEXT: KeyRules = (
+    (r"^(norm|head|classifier)\.", None),
+    *((rf"^features\.{2 * stage}\.", f"downsample_layers.{stage}.") for stage in range(4)),
+    *((rf"^features\.{2 * stage + 1}\.", f"stages.{stage}.") for stage in range(4)),
+    (r"\.layer_scale$", ".gamma"),
+    (r"\.(block\.0|dwconv)\.", ".depthwise_conv."),
+    (r"\.block\.2\.", ".norm."),
+    (r"\.(block\.3|pwconv1)\.", ".pointwise_conv1."),
+    (r"\.(block\.5|pwconv2)\.", ".pointwise_conv2."),
+)
+
 
 def renamed(state: State, rules: KeyRules) -> State:
     """The tensors under other names."""
@@ -73,6 +84,12 @@ def swin_unfolded(state: State) -> State:
     """Swin Transformers of torchvision and of their authors, for a backbone with `UnfoldMerging`."""
     state = with_output_norms(renamed(state, SWIN_CLASSIFIER), "patch_embed.norm.weight")
     return {name: unfolded(value) if ".downsample." in name else value for name, value in state.items()}
+
+
+def convnext(state: State) -> State:
+    """ConvNeXts of torchvision and of their authors."""
+    state = with_output_norms(renamed(state, CONVNEXT), "downsample_layers.0.1.weight")
+    return {name: value.flatten() if name.endswith(".gamma") else value for name, value in state.items()}
 
 
 def unfolded(weight: Tensor) -> Tensor:

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention
 
+from ...layers.drop_path import DropPath
+
 
 class Size(NamedTuple):
     """Channels of the first stage, blocks and heads of all four; the channels double from stage to stage."""
@@ -78,7 +80,7 @@ class SwinBlock(nn.Module):
 
     def __init__(self, channels: int, heads: int, *, window: int, shift: int, drop_path: float = 0.0) -> None:
         super().__init__()
-        self.window, self.shift, self.drop_path = window, shift, drop_path
+        self.window, self.shift, self.drop_path = window, shift, DropPath(drop_path)
         self.norm1 = nn.LayerNorm(channels)
         self.attn = WindowAttention(channels, heads, window)
         self.norm2 = nn.LayerNorm(channels)
@@ -86,8 +88,8 @@ class SwinBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C)"""
-        x = x + self._dropped(self._attend(self.norm1(x)))
-        return x + self._dropped(self.mlp(self.norm2(x)))
+        x = x + self.drop_path(self._attend(self.norm1(x)))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
 
     def _attend(self, x: Tensor) -> Tensor:
         height, width, size = x.shape[1], x.shape[2], self.window
@@ -103,13 +105,6 @@ class SwinBlock(nn.Module):
         if self.shift:
             x = x.roll((self.shift, self.shift), (1, 2))
         return x[:, :height, :width]
-
-    def _dropped(self, x: Tensor) -> Tensor:
-        """Stochastic depth: a sample skips the branch with probability `drop_path` in training."""
-        if not self.training or not self.drop_path:
-            return x
-        keep = 1 - self.drop_path
-        return x * (torch.rand(len(x), 1, 1, 1, device=x.device) < keep) / keep
 
 
 def shift_mask(height: int, width: int, window: int, shift: int, device: torch.device) -> Tensor:
