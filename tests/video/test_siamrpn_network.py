@@ -14,7 +14,8 @@ from vidperc.layers.packed_conv import PackedConv, PackedProducts, can_pack
 from vidperc.layers.winograd import BatchedProducts, WinogradConv
 from vidperc.models import load
 from vidperc.structures import Video
-from vidperc.video.siamrpn_network import DirectConv, ModuleNetwork, best_conv, fold
+from vidperc.video.siamrpn_convs import DirectConv, best_conv
+from vidperc.video.siamrpn_network import ModuleNetwork, fold, middle
 
 
 @pytest.mark.parametrize(
@@ -88,13 +89,13 @@ def test_folded_network_equals_the_modules():
             module.running_var.uniform_(0.5, 1.5)
             module.weight.data.uniform_(0.5, 1.5)
     modules = ModuleNetwork(model.backbone, model.neck, model.head)
-    folded = fold(modules, torch.float32, 255)
+    folded = fold(modules, torch.float32, 255, 7)
     template, search = torch.rand(1, 3, 127, 127) * 255, torch.rand(1, 3, 255, 255) * 255
     with torch.no_grad():
         outputs = []
         for network in (modules, folded):
-            middle = [feature[..., 4:11, 4:11] for feature in network.features(template)]
-            outputs.append(network.correlate(network.embed_template(middle), network.features(search)))
+            kernels = network.embed_template(middle(network.features(template), 7))
+            outputs.append(network.correlate(kernels, network.features(search)))
     for mine, expected in zip(outputs[1], outputs[0]):
         assert torch.allclose(mine, expected, atol=1e-3 * float(expected.std()), rtol=1e-3)
 

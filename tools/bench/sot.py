@@ -15,7 +15,7 @@ import vidperc
 from vidperc.sequence import Precision
 from vidperc.structures import Frame, Video
 from vidperc.video.siamrpn import SiamRPN
-from vidperc.video.siamrpn_network import ModuleNetwork
+from vidperc.video.siamrpn_network import ModuleNetwork, middle
 
 from ._timing import least_ms
 
@@ -71,7 +71,9 @@ def _plain_ms(name: str, repeats: int, device: str) -> float:
     """The modules one after the other, in NCHW and float32, with their batch norms."""
     model = vidperc.load(name, fuse=False, device=device).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     network = ModuleNetwork(model.backbone, model.neck, model.head)
+    template, crop = (
+        torch.rand(1, 3, side, side, device=device) * 255 for side in (model.template_size, model.search_size)
+    )
     with torch.inference_mode():
-        middle = [feature[..., 4:11, 4:11] for feature in network.features(torch.rand(1, 3, 127, 127, device=device))]
-        kernels, crop = network.embed_template(middle), torch.rand(1, 3, 255, 255, device=device) * 255
+        kernels = network.embed_template(middle(network.features(template), model.center_size))
         return least_ms([lambda: network.correlate(kernels, network.features(crop))], repeats)[0]

@@ -47,6 +47,6 @@ def load_backbone(
     state = without_prefix(state_of(read_checkpoint(path), path)[0])
     state = without_classifier(state if convert is None else convert(state), set(target))
     for name, value in target.items():
-        if name.endswith("num_batches_tracked") or ".conv_offset." in name:
+        if ".conv_offset." in name:
             state.setdefault(name, value)
     return load_state(backbone, state, str(path), strict=strict)

@@ -112,6 +112,8 @@ def state_of(content: dict[str, Any], path: str | Path) -> tuple[dict[str, Tenso
 def load_state(model: nn.Module, state: dict[str, Tensor], path: str = "state", *, strict: bool = True) -> LoadReport:
     """Copy tensors by name into the model and report.
 
+    Counters of a batch norm's batches, which files of old PyTorch versions do not have, may be missing.
+
     Raises:
         CheckpointError: with `strict`, when anything is missing, unexpected or of another shape.
     """
@@ -126,7 +128,7 @@ def load_state(model: nn.Module, state: dict[str, Tensor], path: str = "state", 
         else:
             fitting[name] = value
             report.matched.append(name)
-    report.missing = [name for name in target if name not in state]
+    report.missing = [name for name in target if name not in state and not name.endswith("num_batches_tracked")]
     if strict and not report.complete:
         raise CheckpointError(f"the checkpoint does not fit the model\n{report}")
     model.load_state_dict(fitting, strict=False)

@@ -18,6 +18,15 @@ def window_bounds(centers: Tensor, sides: Tensor, width: int, height: int) -> Te
     return torch.cat([first, last - (last >= limit).to(last.dtype)], 1)
 
 
+def exact_window_bounds(centers: Tensor, sides: Tensor, width: int, height: int) -> Tensor:
+    """As `window_bounds`, squares of exactly `sides` pixels, in or outside of the picture, as PySOT cuts them.
+
+    A centre counts in pixels' corners here and in their middles there, hence the half.
+    """
+    first = (centers - sides[:, None] / 2 - 0.5).floor()
+    return torch.cat([first, first + sides[:, None] - 1], 1)
+
+
 def sample_windows(image: Tensor, bounds: Tensor, size: int, fill: Tensor) -> Tensor:
     """Resize windows of one picture to `size` x `size`, bilinearly, in one gathering on the picture's device.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,12 @@ from ..ops.crop import sample_windows, window_bounds
 from ..sequence import AUTOCAST, SequenceModel
 from ..structures import Clip, Frame, Instances, TrackState, Video
 from .siamrpn_anchors import AnchorGrid, Postprocessor, flatten_maps, hanning_window, to_centers, to_corners
-from .siamrpn_head import SiameseRPNHead, TemplateKernels
-from .siamrpn_network import ModuleNetwork, SiameseNetwork, fold
+from .siamrpn_head import AveragedRPNHead, TemplateKernels
+from .siamrpn_network import ModuleNetwork, SiameseNetwork, fold, middle
 from .siamrpn_training import SiameseCriterion, training_batch
 
+# (centers (N, 2), sides (N,), width, height of the picture) -> first and last pixels (N, 4), see `window_bounds`
+Windows = Callable[[Tensor, Tensor, int, int], Tensor]
 LARGEST = 1e6  # pixels a prompt may reach: beyond, float32 no longer tells pixels apart
 
 
@@ -56,6 +58,7 @@ class SiamRPN(SequenceModel):
         lost_threshold: below this score an object is called lost.
         min_side: least side of a box in pixels.
         max_batch: most search crops in one call of the network.
+        windows: which pixels a crop shows.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class SiamRPN(SequenceModel):
         *,
         backbone: nn.Module,
         neck: nn.Module,
-        head: SiameseRPNHead,
+        head: AveragedRPNHead,
         anchors: AnchorGrid,
         postprocessor: Postprocessor,
         criterion: SiameseCriterion | None = None,
@@ -74,6 +77,7 @@ class SiamRPN(SequenceModel):
         lost_threshold: float = 0.5,
         min_side: float = 10.0,
         max_batch: int = 32,
+        windows: Windows = window_bounds,
     ) -> None:
         super().__init__()
         self.backbone, self.neck, self.head = backbone, neck, head
@@ -81,6 +85,7 @@ class SiamRPN(SequenceModel):
         self.template_size, self.search_size = template_size, search_size
         self.context, self.center_size = context, center_size
         self.lost_threshold, self.min_side, self.max_batch = lost_threshold, min_side, max_batch
+        self.windows = windows
         self._folded: tuple[object, SiameseNetwork] | None = None  # of the parameters alone, made anew when they change
 
     # The network
@@ -95,7 +100,7 @@ class SiamRPN(SequenceModel):
         key = (dtype, *((tensor.data_ptr(), tensor._version) for tensor in tensors))
         if self._folded is None or self._folded[0] != key:
             self._folded = None  # free the old one first
-            self._folded = (key, fold(modules, dtype, self.search_size))
+            self._folded = (key, fold(modules, dtype, self.search_size, self.center_size))
         return self._folded[1]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -147,10 +152,7 @@ class SiamRPN(SequenceModel):
     def embed_template(self, crops: Tensor) -> TemplateKernels:
         """Kernels from template crops (N, 3, template_size, template_size), BGR from 0 to 255."""
         network = self.network()
-        features = network.features(crops)
-        first = (features[0].shape[-1] - self.center_size) // 2
-        middle = slice(first, first + self.center_size)
-        return network.embed_template([feature[..., middle, middle] for feature in features])
+        return network.embed_template(middle(network.features(crops), self.center_size))
 
     def search(self, kernels: TemplateKernels, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N, K, 2) and codes (N, K, 4) from search crops (N, 3, search_size, search_size), BGR."""
@@ -210,7 +212,7 @@ class SiamRPN(SequenceModel):
 
     def _crop(self, image: Tensor, centers: Tensor, sides: Tensor, colours: Tensor, size: int) -> Tensor:
         """BGR crops (N, 3, size, size) of an RGB picture."""
-        bounds = window_bounds(centers, sides, image.shape[2], image.shape[1])
+        bounds = self.windows(centers, sides, image.shape[2], image.shape[1])
         return sample_windows(image, bounds, size, colours).flip(1)
 
     def _clip(self, boxes: Tensor, image: Tensor) -> Tensor:
@@ -294,8 +296,8 @@ class SiamRPN(SequenceModel):
     def forward(self, clips: list[Clip]) -> dict[str, Tensor]:
         """Losses of pairs: each clip has a template frame and a search frame with one box each.
 
-        A pair whose boxes have different ids is one of two different objects. Frames of `template_size`
-        and `search_size` are taken as crops, others are cropped about their box.
+        A pair whose boxes have different ids is one of two different objects. Where the first frame is of
+        `template_size`, both are taken as crops, the second of any side; others are cropped about their box.
         """
         if self.criterion is None:
             raise ValueError("this SiamRPN has no criterion to be trained with")

@@ -40,6 +40,15 @@ class AnchorGrid:
         return torch.cat([grid, shapes.expand(height, width, -1, -1)], -1).reshape(-1, 4)
 
 
+@dataclass(frozen=True)
+class PySOTAnchorGrid(AnchorGrid):
+    """Anchors as PySOT has them: a height is that of the width in whole pixels, so the tall are 40x80 and 32x96."""
+
+    def shapes(self) -> list[tuple[float, float]]:
+        widths = [int(self.stride / math.sqrt(ratio)) for ratio in self.ratios]
+        return [(width * self.scale, int(width * ratio) * self.scale) for width, ratio in zip(widths, self.ratios)]
+
+
 def hanning_window(height: int, width: int, anchors: int, device: torch.device | str = "cpu") -> Tensor:
     """(H * W * A,) cosine window, 1 in the middle and 0 at the border, one value for the anchors of a position."""
     rows = torch.hann_window(height, periodic=False, device=device)

@@ -89,8 +89,8 @@ class TemplateKernels:
         )
 
 
-class SiameseRPNHead(nn.Module):
-    """Logits (B, 2A, H, W) and box codes (B, 4A, H, W) of the anchors, summed over levels with learned weights.
+class AveragedRPNHead(nn.Module):
+    """Logits (B, 2A, H, W) and box codes (B, 4A, H, W) of the anchors, means over the levels.
 
     Channels of the logits are background of all A anchors, then object of all; those of the codes dx of
     all anchors, dy, dw, dh.
@@ -100,8 +100,11 @@ class SiameseRPNHead(nn.Module):
         super().__init__()
         self.cls_heads = nn.ModuleList(CorrelationBranch(c, channels, 2 * anchors) for c in in_channels)
         self.reg_heads = nn.ModuleList(CorrelationBranch(c, channels, 4 * anchors) for c in in_channels)
-        self.cls_weight = nn.Parameter(torch.ones(len(in_channels)))
-        self.reg_weight = nn.Parameter(torch.ones(len(in_channels)))
+
+    def shares(self) -> tuple[Tensor, Tensor]:
+        """Of each level (L,) in the logits and in the codes, sums 1."""
+        even = next(self.parameters()).new_full((len(self.cls_heads),), 1 / len(self.cls_heads))
+        return even, even
 
     def embed_template(self, template: Sequence[Tensor]) -> TemplateKernels:
         """Kernels from the template's features, one (N, D, h, w) per level."""
@@ -114,12 +117,25 @@ class SiameseRPNHead(nn.Module):
         """Logits and codes from the kernels and the search region's features, one (B, D, H, W) per level."""
         classes = [head(k, x) for head, k, x in zip(self.cls_heads, kernels.classification, search, strict=True)]
         codes = [head(k, x) for head, k, x in zip(self.reg_heads, kernels.regression, search, strict=True)]
-        return weighted_sum(classes, self.cls_weight), weighted_sum(codes, self.reg_weight)
+        class_shares, code_shares = self.shares()
+        return weighted_sum(classes, class_shares), weighted_sum(codes, code_shares)
 
 
-def weighted_sum(levels: list[Tensor], weight: Tensor) -> Tensor:
-    """Levels (L of (B, ...)) weighted by the softmax of `weight` (L,)."""
-    out = levels[0] * weight.softmax(0)[0]
-    for level, factor in zip(levels[1:], weight.softmax(0)[1:]):
-        out = out + level * factor
+class SiameseRPNHead(AveragedRPNHead):
+    """As `AveragedRPNHead`, the levels in shares that are learned."""
+
+    def __init__(self, in_channels: Sequence[int], anchors: int = 5, channels: int = 256) -> None:
+        super().__init__(in_channels, anchors, channels)
+        self.cls_weight = nn.Parameter(torch.ones(len(in_channels)))
+        self.reg_weight = nn.Parameter(torch.ones(len(in_channels)))
+
+    def shares(self) -> tuple[Tensor, Tensor]:
+        return self.cls_weight.softmax(0), self.reg_weight.softmax(0)
+
+
+def weighted_sum(levels: list[Tensor], shares: Tensor) -> Tensor:
+    """Levels (L of (B, ...)) times `shares` (L,), summed."""
+    out = levels[0] * shares[0]
+    for level, share in zip(levels[1:], shares[1:]):
+        out = out + level * share
     return out

@@ -32,19 +32,21 @@ def training_batch(
     crop: Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor],
     device: torch.device,
 ) -> TrainingBatch:
-    """Pairs of a template and a search frame as one batch; `sizes` are those of the two crops.
+    """Pairs of a template and a search frame as one batch.
+
+    Where the template is a crop already, so is the search frame, of any side; else both are cropped to `sizes`.
 
     Raises:
-        ValueError: a clip that has not two frames, or a frame that has not one box.
+        ValueError: a clip that has not two frames, a frame that has not one box, search crops of different sizes.
     """
-    for clip in clips:
-        if len(clip) != 2:
-            raise ValueError(f"clip of '{clip.video}': expected a template and a search frame, got {len(clip)} frames")
-    pairs = [
-        [_as_crop(frame, sizes, at, context_sides, crop, device) for at, frame in enumerate(c.frames)] for c in clips
-    ]
+    pairs = [_crops(clip, sizes, context_sides, crop, device) for clip in clips]
     (templates, _), (searches, boxes) = (zip(*column) for column in zip(*pairs))
-    center = boxes[0].new_tensor([sizes[1] / 2, sizes[1] / 2, 0, 0])
+    side = searches[0].shape[-1]
+    for clip, search in zip(clips, searches):
+        if search.shape[1:] != (side, side):
+            got = "{1}x{0}".format(*search.shape[1:])
+            raise ValueError(f"clip of '{clip.video}': expected a search crop of {side}x{side} pixels, got {got}")
+    center = boxes[0].new_tensor([side / 2, side / 2, 0, 0])
     positive = torch.tensor([_same_object(clip) for clip in clips], device=device)
     return TrainingBatch(
         torch.stack(templates).contiguous(memory_format=torch.channels_last),
@@ -54,28 +56,36 @@ def training_batch(
     )
 
 
-def _as_crop(
-    frame: Frame,
+def _crops(
+    clip: Clip,
     sizes: tuple[int, int],
-    at: int,
     context_sides: Callable[[Tensor], Tensor],
     crop: Callable[[Tensor, Tensor, Tensor, Tensor, int], Tensor],
     device: torch.device,
-) -> tuple[Tensor, Tensor]:
-    """The template's (`at` 0) or the search (1) crop in BGR and its box (4,) xyxy in pixels of the crop."""
+) -> list[tuple[Tensor, Tensor]]:
+    """The template's and the search crop in BGR, each with its box (4,) xyxy in pixels of the crop."""
+    if len(clip) != 2:
+        raise ValueError(f"clip of '{clip.video}': expected a template and a search frame, got {len(clip)} frames")
+    boxes = [_only_box(frame, device) for frame in clip.frames]  # (1, 4) each
+    images = [frame.image.to(device) for frame in clip.frames]
+    if clip[0].size == (sizes[0], sizes[0]):
+        return [(image.float().flip(0), box[0]) for image, box in zip(images, boxes)]
+    out = []
+    for image, box, size in zip(images, boxes, sizes):
+        centers = to_centers(box)
+        sides = (context_sides(centers[:, 2:]) * (size / sizes[0])).round()
+        colour = image.float().mean((1, 2))[None]
+        moved = (box.reshape(2, 2) - centers[:, :2]) * (size / sides[0]) + size / 2
+        out.append((crop(image, centers[:, :2], sides, colour, size)[0], moved.reshape(4)))
+    return out
+
+
+def _only_box(frame: Frame, device: torch.device) -> Tensor:
+    """(1, 4) xyxy."""
     if frame.instances is None or len(frame.instances) != 1:
         count = None if frame.instances is None else len(frame.instances)
         raise ValueError(f"frame {frame.index} ({frame.name}): expected one box to train on, got {count}")
-    image, box = frame.image.to(device), frame.instances.boxes.to(device).float()
-    size = sizes[at]
-    if frame.size == (size, size):
-        return image.float().flip(0), box[0]
-    centers = to_centers(box)
-    sides = (context_sides(centers[:, 2:]) * (size / sizes[0])).round()
-    colour = image.float().mean((1, 2))[None]
-    scale = size / sides[0]
-    moved = (box.reshape(2, 2) - centers[:, :2]) * scale + size / 2
-    return crop(image, centers[:, :2], sides, colour, size)[0], moved.reshape(4)
+    return frame.instances.boxes.to(device).float()
 
 
 def _same_object(clip: Clip) -> bool:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ...layers.norm import freeze, freeze_statistics
+from .siamese import SiameseBackbone
 
 BLOCKS = {14: (1, 1, 1, 1), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 EXPANSION = 4
@@ -49,15 +49,14 @@ class SiameseBottleneck(nn.Module):
         return self.relu(x + shortcut)
 
 
-class SiameseResNet(nn.Module):
+class SiameseResNet(SiameseBackbone):
     """Images (B, 3, H, W) to the outputs of the stages in `out_indices`, stride 8 from stage 1 on.
 
     Args:
         depth: 50, 101, 152, or 14 with one block per stage.
         out_indices: which of the stages 0 to 3 are given out.
         strides, dilations: of each stage.
-        trained_stages: stages (0 to 3) that learn, their batch statistics too as soon as their parameters require
-            gradients; all others and the stem are fixed. None to learn everything from nothing.
+        trained_stages: stages 0 to 3 that learn, see `SiameseBackbone`.
         base_channels: width of the stem, 64 in the published network.
     """
 
@@ -73,11 +72,10 @@ class SiameseResNet(nn.Module):
         trained_stages: Sequence[int] | None = (),
         base_channels: int = 64,
     ) -> None:
-        super().__init__()
+        super().__init__(trained_stages)
         if depth not in BLOCKS:
             raise ValueError(f"SiameseResNet depth {depth}: expected one of {sorted(BLOCKS)}")
         self.out_indices = tuple(out_indices)
-        self.trained_stages = None if trained_stages is None else tuple(trained_stages)
         self.conv1 = nn.Conv2d(3, base_channels, 7, 2, bias=False)
         self.bn1 = nn.BatchNorm2d(base_channels)
         self.relu = nn.ReLU(inplace=True)
@@ -91,42 +89,19 @@ class SiameseResNet(nn.Module):
             )
             channels = width * EXPANSION
         self.out_channels = [base_channels * 2**stage * EXPANSION for stage in self.out_indices]
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        self.train()
+        self.initialise()
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        if self.training:
-            self._follow_statistics()
+    def extract(self, x: Tensor) -> list[Tensor]:
         x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
         features = []
-        for stage, name in enumerate(self.stage_names):
-            x = getattr(self, name)(x)
-            if stage in self.out_indices:
+        for number, stage in enumerate(self.stages()):
+            x = stage(x)
+            if number in self.out_indices:
                 features.append(x)
         return features
 
-    def train(self, mode: bool = True) -> SiameseResNet:
-        super().train(mode)
-        if mode and self.trained_stages is not None:
-            freeze_statistics(self)
-            fixed = [self.conv1, self.bn1]
-            fixed += [
-                getattr(self, name) for stage, name in enumerate(self.stage_names) if stage not in self.trained_stages
-            ]
-            for module in fixed:
-                freeze(module)
-        return self
-
-    def _follow_statistics(self) -> None:
-        """Normalise by the batch in those stages that learn by now: a schedule may let them begin late."""
-        for stage in self.trained_stages or ():
-            module = getattr(self, self.stage_names[stage])
-            learns = any(parameter.requires_grad for parameter in module.parameters())
-            for part in module.modules():
-                if isinstance(part, nn.BatchNorm2d):
-                    part.train(learns)
+    def stages(self) -> list[nn.Module]:
+        return [getattr(self, name) for name in self.stage_names]
 
 
 def make_siamese_stage(in_channels: int, width: int, blocks: int, stride: int, dilation: int) -> nn.Sequential:
