@@ -145,7 +145,7 @@ def pairwise_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def match(golden: dict, frame: int, found) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of golden and of found detections that are the same: label, IoU or pixels, score; one to one."""
+    """Rows of golden and of found detections that are the same: label, IoU or pixels, scores; one to one."""
     boxes = golden[f"f{frame}_boxes"].reshape(-1, 4).astype(np.float64)
     other = found.boxes.numpy().astype(np.float64)
     if not len(boxes) or not len(other):
@@ -155,6 +155,9 @@ def match(golden: dict, frame: int, found) -> tuple[np.ndarray, np.ndarray]:
     off = np.abs(golden[f"f{frame}_scores"].astype(np.float64)[:, None] - found.scores.numpy()[None])
     same = golden[f"f{frame}_labels"][:, None] == found.labels.numpy()[None]
     fits = ((iou >= LEAST_IOU) | near) & (off <= SCORE) & same
+    if f"f{frame}_mask_scores" in golden:
+        wanted = golden[f"f{frame}_mask_scores"].astype(np.float64)
+        fits &= np.abs(wanted[:, None] - found.mask_scores.numpy()[None]) <= SCORE
     rows, columns = linear_sum_assignment(np.where(fits, (1 - iou) + off, 1e3))  # as many pairs as possible
     kept = fits[rows, columns]
     return rows[kept], columns[kept]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..data.datasets import read_frame
 from ..data.problems import DataError
@@ -106,17 +107,25 @@ def _truth(record: VideoRecord, index: int) -> Instances | None:
 
 
 def write_predictions(path: Path, predictions: Sequence[Instances]) -> None:
-    """Boxes (xyxy), labels, scores and masks (RLE) of each frame; the file is complete or not there at all."""
+    """Boxes (xyxy), labels, scores, masks (RLE) and their scores of each frame.
+
+    The file is complete or not there at all.
+    """
     frames: list[dict[str, Any]] = [
         {
             "boxes": [[round(value, 3) for value in box] for box in item.boxes.tolist()],
             "labels": [] if item.labels is None else item.labels.tolist(),
-            "scores": [] if item.scores is None else [round(score, 6) for score in item.scores.tolist()],
+            "scores": [] if item.scores is None else _rounded(item.scores),
             **({} if item.masks is None else {"masks": encode_masks(item.masks)}),
+            **({} if item.mask_scores is None else {"mask_scores": _rounded(item.mask_scores)}),
         }
         for item in predictions
     ]
     write_json(path, frames)
+
+
+def _rounded(scores: Tensor) -> list[float]:
+    return [round(score, 6) for score in scores.tolist()]
 
 
 def read_frames(path: Path) -> list[FrameDetections]:
@@ -154,4 +163,5 @@ def _instances(frame: FrameDetections) -> Instances:
         labels=torch.tensor(frame["labels"], dtype=torch.int64),
         scores=torch.tensor(frame["scores"], dtype=torch.float32),
         masks=decode_masks(masks, (masks[0]["size"][0], masks[0]["size"][1])) if masks else None,
+        mask_scores=torch.tensor(frame["mask_scores"], dtype=torch.float32) if "mask_scores" in frame else None,
     )

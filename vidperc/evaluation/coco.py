@@ -74,7 +74,9 @@ class COCOEvaluator(Evaluator):
             self._truths.append(record)
         if predicted.scores is None:
             raise ValueError(f"{name}: predictions have no scores")
-        for record, score in zip(self._records(name, predicted, number), predicted.scores.tolist()):
+        has_own = self.kind == "segm" and predicted.mask_scores is not None
+        scores: Any = predicted.mask_scores if has_own else predicted.scores
+        for record, score in zip(self._records(name, predicted, number), scores.tolist()):
             self._results.append({**record, "score": score})
 
     def _records(self, name: str, objects: Instances, number: int) -> list[dict[str, Any]]:
@@ -140,7 +142,8 @@ def run_cocoeval(
 
     Args:
         truth: images, annotations and categories as in COCO's files.
-        results: rows of image_id, category_id, score and bbox, for segm also segmentation.
+        results: rows of image_id, category_id, score and bbox, for segm also segmentation, which a `mask_score`
+            ranks where there is one.
         limits: numbers of the best detections of an image that count.
         by_class: whether classes are told apart; False for proposals.
 
@@ -180,6 +183,7 @@ def _annotation(row: Mapping[str, Any], number: int, kind: Kind) -> dict[str, An
     """A result as COCO's `loadRes` completes it."""
     if kind == "segm":
         area, box = float(rle_codec.area(row["segmentation"])), rle_codec.toBbox(row["segmentation"]).tolist()
+        row = {**row, "score": row.get("mask_score", row["score"])}
     else:
         area, box = row["bbox"][2] * row["bbox"][3], row["bbox"]
     return {**row, "id": number, "iscrowd": 0, "bbox": box, "area": area}

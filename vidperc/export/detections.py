@@ -17,10 +17,13 @@ class FrameDetections(TypedDict, total=False):
     labels: list[int]
     scores: list[float]
     masks: list[RLE]  # only of models that give masks
+    mask_scores: list[float]  # only where masks have scores of their own
 
 
 def coco_rows(image_id: int, found: FrameDetections, category_ids: Sequence[int]) -> list[dict[str, Any]]:
     """Rows of COCO's result format (https://cocodataset.org/#format-results): bbox is x, y, width, height.
+
+    Where masks have scores of their own, a row has `mask_score` too, by which its mask ranks.
 
     Args:
         category_ids: of each label; they may have gaps.
@@ -36,15 +39,25 @@ def coco_rows(image_id: int, found: FrameDetections, category_ids: Sequence[int]
     ]
     for row, mask in zip(rows, found.get("masks", ())):
         row["segmentation"] = mask
+    for row, score in zip(rows, found.get("mask_scores", ())):
+        row["mask_score"] = score
     return rows
 
 
 def write_coco_results(folder: Path, rows: Sequence[Mapping[str, Any]]) -> list[Path]:
     """`results.bbox.json`, and `results.segm.json` where the rows have masks: what COCO's server takes."""
-    boxes = [{key: value for key, value in row.items() if key != "segmentation"} for row in rows]
-    masks = [{key: value for key, value in row.items() if key != "bbox"} for row in rows if "segmentation" in row]
+    boxes = [_without(row, "segmentation", "mask_score") for row in rows]
+    masks = [
+        {**_without(row, "bbox", "mask_score"), "score": row.get("mask_score", row["score"])}
+        for row in rows
+        if "segmentation" in row
+    ]
     written = [_write(folder / "results.bbox.json", boxes)]
     return [*written, _write(folder / "results.segm.json", masks)] if masks else written
+
+
+def _without(row: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key not in names}
 
 
 def scalabel_frames(

@@ -35,6 +35,7 @@ class Instances:
     ignored: Tensor | None = None  # (N,) bool, neither object nor background
     embeddings: Tensor | None = None  # (N, D) appearance
     visibilities: Tensor | None = None  # (N,) in [0, 1], ground truth's visible fraction
+    mask_scores: Tensor | None = None  # (N,) where masks have scores of their own (Mask Scoring R-CNN)
     # What a tracker can tell of each track beside its (filtered) box:
     states: Tensor | None = None  # (N,) int64, of TrackState
     detection_boxes: Tensor | None = None  # (N, 4) xyxy, the detection as it came; NaN where there was none

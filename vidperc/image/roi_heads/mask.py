@@ -13,7 +13,7 @@ from ...layers.conv import ConvNorm, init_kaiming
 from ...layers.norm import NormKind
 from ...structures import ImageList, Instances
 from ..losses.classification import binary_cross_entropy
-from .extractor import RoIExtractor, to_rois
+from .extractor import RoIExtractor
 from .paste import paste_masks
 from .sampling import SampledRegions
 
@@ -77,14 +77,8 @@ class MaskBranch(nn.Module):
 
     def detect(self, features: Sequence[Tensor], images: ImageList, detections: Sequence[Instances]) -> list[Instances]:
         """The detections with masks (N, H, W) of the original pictures' sizes."""
-        boxes = [part.boxes * part.boxes.new_tensor(images.scales[i] * 2) for i, part in enumerate(detections)]
-        labels = torch.cat([part.labels for part in detections])  # type: ignore[misc]
-        scores = self.scores(self.extractor(features, boxes), labels)  # (P, M, M)
-        parts = scores.split([len(part) for part in detections])
-        return [
-            part.replace(masks=paste_masks(parts[i], part.boxes, images.original_sizes[i], self.threshold))
-            for i, part in enumerate(detections)
-        ]
+        regions = self.extractor(features, batch_boxes(detections, images))
+        return with_masks(detections, self.scores(regions, labels_of(detections)), images, self.threshold)
 
     def loss(
         self,
@@ -94,12 +88,10 @@ class MaskBranch(nn.Module):
         stage: int = 0,
     ) -> dict[str, Tensor]:
         """Cross entropy of the masks of the positive regions, per pixel."""
-        boxes = [part.boxes[: part.positives] for part in sampled]
-        labels = torch.cat([part.labels[: part.positives] for part in sampled])
+        boxes, labels = positives_of(sampled)
         logits = self.logits(self.extractor(features, boxes), labels, stage)
-        truth = torch.cat([mask_targets(p, b, t, logits.shape[-1]) for p, b, t in zip(sampled, boxes, targets)])
-        loss = binary_cross_entropy(logits, truth).sum() / max(truth.numel(), 1)
-        return {"loss_mask": loss + self.heads[stage].conv_logits.weight.sum() * 0}  # type: ignore[operator,union-attr]
+        truth = mask_targets(sampled, targets, logits.shape[-1])
+        return {"loss_mask": mask_loss(logits, truth) + self.heads[stage].conv_logits.weight.sum() * 0}  # type: ignore[operator,union-attr]
 
     def scores(self, regions: Tensor, labels: Tensor) -> Tensor:
         """Scores (P, M, M) of the class of each region (P, D, S, S)."""
@@ -110,12 +102,53 @@ class MaskBranch(nn.Module):
         return self.heads[stage](regions, labels)  # type: ignore[no-any-return]
 
 
-def mask_targets(sampled: SampledRegions, boxes: Tensor, targets: Instances, size: int) -> Tensor:
-    """The targets' masks within the positive regions, (S+, size, size) of 0 and 1."""
+def batch_boxes(detections: Sequence[Instances], images: ImageList) -> list[Tensor]:
+    """The boxes of detections in pixels of the batch."""
+    return [part.boxes * part.boxes.new_tensor(images.scales[i] * 2) for i, part in enumerate(detections)]
+
+
+def labels_of(detections: Sequence[Instances]) -> Tensor:
+    """The labels (P,) of all images' detections in order."""
+    return torch.cat([part.labels for part in detections])  # type: ignore[misc]
+
+
+def with_masks(detections: Sequence[Instances], scores: Tensor, images: ImageList, threshold: float) -> list[Instances]:
+    """The detections with their mask scores (P, M, M) drawn into the original pictures."""
+    parts = scores.split([len(part) for part in detections])
+    return [
+        part.replace(masks=paste_masks(parts[i], part.boxes, images.original_sizes[i], threshold))
+        for i, part in enumerate(detections)
+    ]
+
+
+def positives_of(sampled: Sequence[SampledRegions]) -> tuple[list[Tensor], Tensor]:
+    """The boxes of the positive regions by image, and the labels of all of them."""
+    boxes = [part.boxes[: part.positives] for part in sampled]
+    return boxes, torch.cat([part.labels[: part.positives] for part in sampled])
+
+
+def mask_loss(logits: Tensor, truth: Tensor) -> Tensor:
+    """The mean cross entropy of logits of any shape with a truth between 0 and 1; 0 of none."""
+    return binary_cross_entropy(logits, truth).sum() / max(truth.numel(), 1)
+
+
+def mask_targets(sampled: Sequence[SampledRegions], targets: Sequence[Instances], size: int) -> Tensor:
+    """The targets' masks within the positive regions of all images, (P, size, size) of 0 and 1."""
+    return torch.cat([mask_targets_of(part, truth, size) for part, truth in zip(sampled, targets)])
+
+
+def mask_targets_of(sampled: SampledRegions, targets: Instances, size: int) -> Tensor:
+    """The same of one image, (S+, size, size)."""
+    boxes = sampled.boxes[: sampled.positives]
     if len(boxes) == 0:
         return boxes.new_zeros(0, size, size)
+    masks = masks_of(targets).to(boxes.dtype)[:, None]
+    rois = torch.cat([sampled.matched[:, None].to(boxes.dtype), boxes], dim=1)
+    return (roi_align(masks, rois, size, 1.0, 0, aligned=True)[:, 0] >= 0.5).to(boxes.dtype)
+
+
+def masks_of(targets: Instances) -> Tensor:
+    """The masks (N, H, W) of targets, which must have some."""
     if targets.masks is None:
         raise ValueError("targets have boxes but no masks to learn")
-    masks = targets.masks[sampled.matched].to(boxes.dtype)[:, None]
-    rois = to_rois([box[None] for box in boxes])
-    return (roi_align(masks, rois, size, 1.0, 0, aligned=True)[:, 0] >= 0.5).to(boxes.dtype)
+    return targets.masks
