@@ -489,7 +489,7 @@ def small(name):
     return fdl.build(config).train(), sizes
 
 
-@pytest.mark.parametrize(("name", "count", "steps"), [(ALEXNET, 2, 8), (MOBILENET, 2, 20)])
+@pytest.mark.parametrize(("name", "count", "steps"), [(ALEXNET, 2, 12), (MOBILENET, 2, 20)])
 def test_it_learns_and_gradients_reach_every_parameter(name, count, steps):
     model, sizes = small(name)
     template, search = (CropRange(side, 2, 0.05, colours=STILL) for side in sizes)
