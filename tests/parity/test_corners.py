@@ -9,6 +9,7 @@ import kit
 import pytest
 
 GOLDENS = (
+    "centripetalnet_hourglass104_mstest_16x6_210e_coco",
     "cornernet_hourglass104_mstest_8x6_210e_coco",
     "cornernet_hourglass104_mstest_8x6_210e_coco_noflip",
 )

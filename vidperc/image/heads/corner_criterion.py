@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -124,8 +125,21 @@ def embeddings_of(maps: CornerMaps, target: CornerTargets) -> Tensor:
     return maps["embedding"][target.images, 0, target.cells[:, 1], target.cells[:, 0]]
 
 
-class CornerCriterion:
-    """Losses of both kinds of corners on every map, summed over the maps.
+class MapCriterion(ABC):
+    """Losses of both kinds of corners, summed over the maps."""
+
+    def __call__(self, corners: list[Corners], images: ImageList, targets: list[Instances]) -> dict[str, Tensor]:
+        wanted = corner_targets(corners[-1].top_left["heat"], images, targets)
+        levels = [self.level(each, wanted) for each in corners]
+        return {name: torch.stack([level[name] for level in levels]).sum() for name in levels[0]}
+
+    @abstractmethod
+    def level(self, corners: Corners, targets: tuple[CornerTargets, CornerTargets]) -> dict[str, Tensor]:
+        """The losses on one map."""
+
+
+class CornerCriterion(MapCriterion):
+    """Losses of heat, of offsets and of embeddings.
 
     Args:
         pull_weight, push_weight: of the losses of embeddings.
@@ -134,12 +148,7 @@ class CornerCriterion:
     def __init__(self, *, pull_weight: float = 0.1, push_weight: float = 0.1) -> None:
         self.pull_weight, self.push_weight = pull_weight, push_weight
 
-    def __call__(self, corners: list[Corners], images: ImageList, targets: list[Instances]) -> dict[str, Tensor]:
-        wanted = corner_targets(corners[-1].top_left["heat"], images, targets)
-        return total([self.level(each, wanted) for each in corners])
-
     def level(self, corners: Corners, targets: tuple[CornerTargets, CornerTargets]) -> dict[str, Tensor]:
-        """The losses on one map."""
         pull, push = embedding_losses(corners, targets)
         losses = place_losses(corners, targets)
         return {**losses, "loss_pull": self.pull_weight * pull, "loss_push": self.push_weight * push}
@@ -153,8 +162,3 @@ def place_losses(corners: Corners, targets: tuple[CornerTargets, CornerTargets])
         [offset_loss(maps["offset"], target) for maps, target in pairs],
     ))  # fmt: skip
     return {"loss_heat": heat, "loss_offset": offset}
-
-
-def total(levels: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The sum of losses by name."""
-    return {name: torch.stack([level[name] for level in levels]).sum() for name in levels[0]}

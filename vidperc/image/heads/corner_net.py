@@ -60,6 +60,14 @@ def prediction(in_channels: int, out_channels: int) -> nn.Sequential:
     )
 
 
+def initialise(branch: nn.Module, heat: nn.Sequential, *others: nn.Sequential) -> None:
+    """The ends of a branch as torch makes them, but that every class starts with the score 0.1."""
+    init_kaiming(branch)
+    for part in (heat, *others):
+        part[-1].conv.reset_parameters()  # type: ignore[union-attr, operator]
+    nn.init.constant_(heat[-1].conv.bias, -math.log(9))  # type: ignore[union-attr, arg-type]
+
+
 class CornerBranch(nn.Module):
     """One kind of corners on one map: heat of every class, offset in its cell, embedding.
 
@@ -75,10 +83,7 @@ class CornerBranch(nn.Module):
         self.heat = prediction(in_channels, classes)
         self.off = prediction(in_channels, 2)
         self.emb = prediction(in_channels, 1)
-        init_kaiming(self)
-        for part in (self.heat, self.off, self.emb):
-            part[-1].conv.reset_parameters()  # type: ignore[union-attr, operator]
-        nn.init.constant_(self.heat[-1].conv.bias, -math.log(9))  # type: ignore[union-attr, arg-type]
+        initialise(self, self.heat, self.off, self.emb)
 
     def forward(self, x: Tensor) -> CornerMaps:
         pooled = self.pool(x)
