@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 
 import fiddle as fdl
 import numpy as np
@@ -11,6 +12,10 @@ import torch
 from torch import nn
 
 from vidperc import Instances
+from vidperc.image.heads.dense import DenseOutputs
+from vidperc.image.heads.matching import match, match_everywhere
+from vidperc.image.preprocess import Preprocessor
+from vidperc.image.priors import AnchorGenerator
 from vidperc.models import get_config
 from vidperc.structures import ImageList
 
@@ -158,7 +163,7 @@ def talkative(name: str, **changes):
     generator = torch.Generator().manual_seed(3)
     for key, parameter in model.head.predictor.named_parameters():
         if parameter.ndim == 4 and ("cls" in key or "pred" in key):
-            std = (2 / parameter[0].numel()) ** 0.5 * (0.3 if name == "yolov3" else 1)  # whose boxes have no bound
+            std = (2 / parameter[0].numel()) ** 0.5 * (0.1 if name == "yolov3" else 1)  # whose boxes have no bound
             torch.nn.init.normal_(parameter, std=std, generator=generator)
     return model
 
@@ -206,3 +211,23 @@ def test_padding_teaches_nothing():
         outputs.logits = torch.full_like(outputs.logits, -1.0)
         losses.append(model.head.criterion(outputs, images, [targets[0][:1]])["loss_class"])
     torch.testing.assert_close(losses[0], losses[1])
+
+
+def test_own_padding_is_background():
+    """What an image is padded by alone, up to whole cells, counts, as in published trainings; the batch's does not."""
+    logits, images = torch.zeros(1, 12, 1), ImageList(torch.zeros(1, 3, 24, 32), [(10, 20)], [(10, 20)], [(1.0, 1.0)])
+    priors = AnchorGenerator([8], [1.0], [1.0])([(3, 4)])[0]
+    outputs = DenseOutputs(priors=priors, level_sizes=[12], logits=logits, codes=torch.zeros(1, 12, 4))
+    nothing = [Instances(boxes=torch.zeros(0, 4), labels=torch.zeros(0, dtype=torch.int64))]
+
+    def background(images: ImageList) -> list[int]:
+        matches = match(lambda p, t, o: torch.full((len(p),), -1), outputs, images, nothing)
+        return matches.background.nonzero()[:, 0].tolist()
+
+    assert background(images) == [0, 1, 2, 4, 5, 6]
+    assert background(replace(images, padded_alone=[(16, 32)])) == [0, 1, 2, 3, 4, 5, 6, 7]
+    preprocessor = Preprocessor(pad_divisor=16)
+    pictures = [np.zeros((10, 20, 3), np.uint8), np.zeros((24, 8, 3), np.uint8)]
+    assert preprocessor.batch(pictures).padded_alone == [(16, 32), (32, 16)]
+    everywhere = match_everywhere(lambda p, t, o: torch.full((len(p),), -1), outputs, nothing)
+    assert everywhere.background.all()

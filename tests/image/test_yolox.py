@@ -137,7 +137,7 @@ def test_it_learns_one_picture():
     frame.instances = Instances(boxes=torch.tensor([[10.0, 10, 34, 40], [50, 24, 86, 56]]), labels=torch.tensor([0, 1]))
     optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
     history = []
-    for _ in range(25):
+    for _ in range(40):
         losses = model([Clip([frame])])
         optimizer.zero_grad()
         sum(losses.values()).backward()

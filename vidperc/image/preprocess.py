@@ -117,7 +117,7 @@ class Preprocessor:
             pixels = pixels.flip(-1) if self.bgr else pixels
             row[:h, :w] = (pixels.float() - mean).mul_(factor.float())
         scales = [(w / ow, h / oh) for (h, w), (oh, ow) in zip(sizes, originals)]
-        return ImageList(out.permute(0, 3, 1, 2), sizes, originals, scales)
+        return ImageList(out.permute(0, 3, 1, 2), sizes, originals, scales, [self.padded(h, w) for h, w in sizes])
 
     def pixels(self, images: ImageList) -> Tensor:
         """The batch as RGB from 0 to 255 again, for networks with a normalisation of their own."""

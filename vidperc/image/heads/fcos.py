@@ -12,7 +12,7 @@ from ..assigners import Assigner
 from ..distance_coders import DistanceCoder, centerness
 from ..losses import binary_cross_entropy, iou_loss, sigmoid_focal_loss
 from .dense import DenseOutputs, LevelMaps, Scale, TowerPredictor, initialise
-from .matching import match, mean_over_processes
+from .matching import match_everywhere, mean_over_processes
 
 BoxLoss = Callable[[Tensor, Tensor], Tensor]
 
@@ -69,7 +69,7 @@ class FCOSCriterion:
 
     def __call__(self, outputs: DenseOutputs, images: ImageList, targets: list[Instances]) -> dict[str, Tensor]:
         assert outputs.quality is not None
-        matches = match(self.assigner, outputs, images, targets)
+        matches = match_everywhere(self.assigner, outputs, targets)
         positives = mean_over_processes(len(matches), outputs.logits)
         classification = sigmoid_focal_loss(outputs.logits.flatten(0, 1), matches.labels)
         boxes = self.coder.decode(matches.priors, outputs.codes.flatten(0, 1)[matches.rows])

@@ -18,7 +18,7 @@ from ..assigners.common import last_true, learnable, require_levels, to_target_i
 from ..distance_coders import boxes_around, distances_to
 from ..losses import sigmoid_focal_loss, smooth_l1_loss
 from .dense import DenseOutputs, LevelMaps, TowerPredictor, initialise
-from .matching import match
+from .matching import match_everywhere
 
 
 class FoveaPredictor(TowerPredictor):
@@ -148,7 +148,7 @@ class FoveaCriterion:
         self.alpha, self.gamma, self.beta = alpha, gamma, beta
 
     def __call__(self, outputs: DenseOutputs, images: ImageList, targets: list[Instances]) -> dict[str, Tensor]:
-        matches = match(self.assigner, outputs, images, targets)
+        matches = match_everywhere(self.assigner, outputs, targets)
         classification = sigmoid_focal_loss(outputs.logits.flatten(0, 1), matches.labels, self.alpha, self.gamma)
         codes = outputs.codes.flatten(0, 1)[matches.rows]
         boxes = smooth_l1_loss(codes, self.coder.encode(matches.priors, matches.boxes), self.beta)

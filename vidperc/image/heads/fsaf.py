@@ -149,7 +149,7 @@ class FSAFCriterion:
         weight = torch.ones_like(outputs.logits)
         for i, target in enumerate(targets):
             assigned, shaded = self.assigner(outputs.priors, target)
-            away = (assigned == BACKGROUND) & outside(outputs.priors, images.sizes[i])
+            away = (assigned == BACKGROUND) & outside(outputs.priors, images.padded_alone[i])
             parts.append(torch.where(away, IGNORED, assigned))
             weight[i, :, : shaded.shape[1]].masked_fill_(shaded, 0)
             weight[i].masked_fill_((parts[-1] == IGNORED)[:, None], 0)

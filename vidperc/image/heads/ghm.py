@@ -1,4 +1,4 @@
-"""GHM (https://arxiv.org/abs/1811.05181): losses weighted by how rare a gradient is. The network is RetinaNet's."""
+"""GHM (https://arxiv.org/abs/1811.05181): losses weighted by how rare a gradient is in its level, on RetinaNet."""
 
 from __future__ import annotations
 
@@ -63,17 +63,27 @@ class GHMCriterion(nn.Module):
 
     def forward(self, outputs: DenseOutputs, images: ImageList, targets: list[Instances]) -> dict[str, Tensor]:
         matches = match(self.assigner, outputs, images, targets)
-        counted = matches.labels != IGNORED
-        logits = outputs.logits.flatten(0, 1)[counted]
-        target = one_hot(matches.labels[counted], logits.shape[1], logits)
-        weight = self.class_density((logits.detach().sigmoid() - target).abs().flatten())
-        classification = binary_cross_entropy(logits, target).flatten() * weight
-
+        count = len(outputs.priors)
         codes = outputs.codes.flatten(0, 1)[matches.rows]
         error = codes - self.coder.encode(matches.priors, matches.boxes)
+        sizes = torch.tensor(outputs.level_sizes, device=error.device)
+        level = torch.arange(len(sizes), device=error.device).repeat_interleave(sizes)[matches.rows % count]  # (P,)
+        logits = outputs.logits.split(outputs.level_sizes, 1)
+        labels = matches.labels.view(-1, count).split(outputs.level_sizes, 1)
+        # Each level for itself, and a step of the moving averages, as published.
+        classes = [self._classes(each.flatten(0, 1), own.flatten()) for each, own in zip(logits, labels)]
+        boxes = [self._boxes(error[level == i]) for i in range(len(sizes))]
+        return {"loss_class": torch.stack(classes).sum(), "loss_box": self.box_weight * torch.stack(boxes).sum()}
+
+    def _classes(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Mean over the anchors of a level that count; logits (M, C), labels (M,)."""
+        logits, labels = logits[labels != IGNORED], labels[labels != IGNORED]
+        target = one_hot(labels, logits.shape[1], logits)
+        weight = self.class_density((logits.detach().sigmoid() - target).abs().flatten())
+        return (binary_cross_entropy(logits, target).flatten() * weight).sum() / max(logits.numel(), 1)
+
+    def _boxes(self, error: Tensor) -> Tensor:
+        """Mean over a level's errors of positive codes (P, 4)."""
         root = (error.square() + self.mu**2).sqrt()
-        boxes = (root - self.mu).flatten() * self.box_density((error / root).detach().abs().flatten())
-        return {
-            "loss_class": classification.sum() / max(classification.numel(), 1),
-            "loss_box": self.box_weight * boxes.sum() / max(boxes.numel(), 1),
-        }
+        weight = self.box_density((error / root).detach().abs().flatten())
+        return ((root - self.mu).flatten() * weight).sum() / max(error.numel(), 1)

@@ -51,19 +51,32 @@ def match(
     targets: list[Instances],
     boxes: Tensor | None = None,
 ) -> Matches:
-    """Assign the priors of each image and join the outcome.
+    """Assign the priors of each image and join the outcome; those beyond an image's own padding are ignored.
 
     Args:
         boxes: (B, A, 4) what is assigned in their place, where that differs from image to image.
     """
     with torch.no_grad():
         priors = [outputs.priors] * len(targets) if boxes is None else list(boxes.detach())
-        assigned = [assigner(p, t, outputs.image(i)) for i, (p, t) in enumerate(zip(priors, targets))]
         assigned = [
             torch.where((a == BACKGROUND) & outside(outputs.priors, size), IGNORED, a)
-            for a, size in zip(assigned, images.sizes)
+            for a, size in zip(assign_each(assigner, priors, outputs, targets), images.padded_alone)
         ]
         return join(torch.stack(assigned), outputs.priors, targets)
+
+
+def match_everywhere(assigner: Assigner, outputs: DenseOutputs, targets: list[Instances]) -> Matches:
+    """As `match`, with the batch's padding as background like any other."""
+    with torch.no_grad():
+        assigned = assign_each(assigner, [outputs.priors] * len(targets), outputs, targets)
+        return join(torch.stack(assigned), outputs.priors, targets)
+
+
+def assign_each(
+    assigner: Assigner, priors: list[Tensor], outputs: DenseOutputs, targets: list[Instances]
+) -> list[Tensor]:
+    """The assignment (A,) of each image."""
+    return [assigner(p, t, outputs.image(i)) for i, (p, t) in enumerate(zip(priors, targets))]
 
 
 def join(assigned: Tensor, priors: Tensor, targets: list[Instances]) -> Matches:
@@ -82,7 +95,7 @@ def join(assigned: Tensor, priors: Tensor, targets: list[Instances]) -> Matches:
 
 
 def outside(priors: Tensor, size: tuple[int, int]) -> Tensor:
-    """Which priors are centred beyond an image of (height, width), in the padding of a batch; (A,) bool."""
+    """Which priors are centred beyond (height, width); (A,) bool."""
     centre = box_centres(priors) if priors.shape[1] == 4 else priors[:, :2]
     limit = centre.new_tensor([size[1], size[0]]) - 0.01  # the centre of an anchor is only known to rounding
     return (centre >= limit).any(1)

@@ -18,6 +18,7 @@ from ..postprocess import class_nms
 from ..priors import AnchorGenerator
 from ..regression import Regression
 from ..samplers import RandomSampler
+from .matching import outside
 
 
 class RPNOutputs(NamedTuple):
@@ -110,7 +111,7 @@ class RPNCriterion:
         anchors = torch.cat(outputs.anchors)  # (A, 4)
         count, class_loss, box_loss = 0, logits.sum() * 0, codes.sum() * 0
         for i, target in enumerate(targets):
-            learning = self._learning(anchors, images.sizes[i])
+            learning = self._learning(anchors, images, i)
             assigned = self.assigner(anchors[learning], target)
             positives, negatives = self.sampler(assigned)
             matched = target.boxes[assigned[positives]]
@@ -123,14 +124,14 @@ class RPNCriterion:
             count += len(both)
         return {"loss_rpn_class": class_loss / max(count, 1), "loss_rpn_box": box_loss / max(count, 1)}
 
-    def _learning(self, anchors: Tensor, size: tuple[int, int]) -> Tensor:
-        """Indices of the anchors that may learn in an image of (height, width)."""
-        low, high = anchors[:, :2], anchors[:, 2:]
-        end = anchors.new_tensor([size[1], size[0]])
-        if self.allowed_border is None:
-            low = high = (low + high) / 2
-        border = self.allowed_border or 0.0
-        return ((low >= -border) & (high < end + border)).all(1).nonzero(as_tuple=True)[0]
+    def _learning(self, anchors: Tensor, images: ImageList, row: int) -> Tensor:
+        """Indices of the anchors that may learn in the image at `row`."""
+        learns = ~outside(anchors, images.padded_alone[row])
+        if self.allowed_border is not None:
+            height, width = images.sizes[row]
+            end = anchors.new_tensor([width, height]) + self.allowed_border
+            learns &= ((anchors[:, :2] >= -self.allowed_border) & (anchors[:, 2:] < end)).all(1)
+        return learns.nonzero(as_tuple=True)[0]
 
 
 class RPNHead(nn.Module):

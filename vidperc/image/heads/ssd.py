@@ -15,7 +15,7 @@ from ..losses import cross_entropy, smooth_l1_loss
 from ..priors import GridAnchors
 from .dense import DenseOutputs, LevelMaps
 from .dense_postprocess import Candidates, DensePostprocessor, best_pairs
-from .matching import match, mean_over_processes
+from .matching import match_everywhere, mean_over_processes
 
 Ratios = Sequence[Sequence[float]]
 
@@ -119,7 +119,7 @@ class SSDCriterion:
         self.assigner, self.coder, self.negatives = assigner, coder, negatives
 
     def __call__(self, outputs: DenseOutputs, images: ImageList, targets: list[Instances]) -> dict[str, Tensor]:
-        matches = match(self.assigner, outputs, images, targets)
+        matches = match_everywhere(self.assigner, outputs, targets)
         positives = mean_over_processes(len(matches), outputs.logits)
         batch, count, channels = outputs.logits.shape
         labels = torch.where(matches.labels < 0, channels - 1, matches.labels)

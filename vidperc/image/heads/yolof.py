@@ -127,7 +127,7 @@ class YOLOFCriterion:
 
     def __call__(self, outputs: DenseOutputs, images: ImageList, targets: list[Instances]) -> dict[str, Tensor]:
         assigned, box_loss = [], outputs.codes.sum() * 0
-        for codes, size, each in zip(outputs.codes, images.sizes, targets):
+        for codes, size, each in zip(outputs.codes, images.padded_alone, targets):
             boxes, index = learnable(each)
             valid = (~outside(outputs.priors, size)).nonzero()[:, 0]
             with torch.no_grad():
