@@ -34,6 +34,35 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return OPS._linear_pointwise(x.contiguous(), weight, bias, "none", [], "")
 
 
+class ConvWeight:
+    """A convolution's weight as oneDNN's kernels take it: those for one picture and those for several differ.
+
+    A kernel that is given the other's layout brings it into its own at each call, in bfloat16 in up to 60 ms. The
+    second layout is made when it is first needed.
+
+    Args:
+        weight: (O, I / groups, k, k).
+        geometry: padding, stride, dilation and groups, as oneDNN's operators take them.
+        side: of the square inputs that the layouts are chosen for.
+    """
+
+    def __init__(self, weight: Tensor, geometry: tuple[list[int], list[int], list[int], int], side: int) -> None:
+        self.geometry, self.shape = geometry, [weight.shape[1] * geometry[3], side, side]
+        self.one = self._lay_out(weight, 1)
+        self.several: Tensor | None = None
+
+    def of(self, x: Tensor) -> Tensor:
+        """The layout for inputs x (B, I, H, W)."""
+        if len(x) == 1:
+            return self.one
+        if self.several is None:
+            self.several = self._lay_out(self.one.to_dense(), 2)
+        return self.several
+
+    def _lay_out(self, weight: Tensor, pictures: int) -> Tensor:
+        return OPS._reorder_convolution_weight(weight, *self.geometry, [pictures, *self.shape])
+
+
 class PackedConv:
     """A convolution of stride, padding and dilation alike in both directions, with a ReLU where asked for.
 
@@ -56,17 +85,18 @@ class PackedConv:
     ) -> None:
         self.bias, self.activation = bias, "relu" if relu else "none"
         self.geometry = ([padding] * 2, [stride] * 2, [dilation] * 2, 1)
-        self.weight = OPS._reorder_convolution_weight(weight, *self.geometry, [1, weight.shape[1], side, side])
+        self.weight = ConvWeight(weight, self.geometry, side)
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, O, H', W') of x (B, I, H, W), in channels_last memory."""
-        return OPS._convolution_pointwise(x, self.weight, self.bias, *self.geometry, self.activation, [], "")
+        weight = self.weight.of(x)
+        return OPS._convolution_pointwise(x, weight, self.bias, *self.geometry, self.activation, [], "")
 
     def add_to(self, total: Tensor, x: Tensor) -> Tensor:
         """`total` (B, O, H', W') plus the convolution, then the ReLU where there is one; changes `total`."""
         activation = None if self.activation == "none" else self.activation
         return OPS._convolution_pointwise_.binary(
-            total, x, self.weight, self.bias, *self.geometry, "add", 1.0, activation, [], ""
+            total, x, self.weight.of(x), self.bias, *self.geometry, "add", 1.0, activation, [], ""
         )
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..layers.packed_conv import OPS, PackedConv, can_pack
+from ..layers.packed_conv import OPS, ConvWeight, PackedConv, can_pack
 from ..layers.winograd import WinogradConv
 
 # Weights of a 3x3 convolution of stride 1 from which on Winograd's transforms pay on a CPU. In bfloat16 they would too,
@@ -101,11 +101,11 @@ class PackedReLU6Conv:
         stride, padding, dilation = geometry
         self.bias = bias
         self.geometry = ([padding] * 2, [stride] * 2, [dilation] * 2, groups)
-        shape = [1, weight.shape[1] * groups, side, side]
-        self.weight = OPS._reorder_convolution_weight(weight, *self.geometry, shape)
+        self.weight = ConvWeight(weight, self.geometry, side)
 
     def __call__(self, x: Tensor) -> Tensor:
-        return OPS._convolution_pointwise(x, self.weight, self.bias, *self.geometry, "hardtanh", [0.0, 6.0], "")
+        weight = self.weight.of(x)
+        return OPS._convolution_pointwise(x, weight, self.bias, *self.geometry, "hardtanh", [0.0, 6.0], "")
 
 
 ReLU6Conv = DirectReLU6Conv | PackedReLU6Conv
