@@ -44,6 +44,7 @@ def two_stage_keys() -> KeyRules:
         (r"^roi_head\.mask_head\.(\d+)\.", r"roi_head.mask.heads.\1."),
         (r"^roi_head\.mask_head\.", "roi_head.mask.heads.0."),
         (r"^roi_head\.mask_iou_head\.", "roi_head.mask.iou_head."),
+        (r"^roi_head\.point_head\.", "roi_head.mask.point_head."),
         (r"^roi_head\.shared_head\.", "roi_head.box_head.stage."),
         (r"^roi_head\.bbox_roi_extractor\.", "roi_head.extractor."),
         (r"^roi_head\.semantic_head\.", "semantic."),

@@ -57,7 +57,7 @@ def init_caffe2(module: nn.Module) -> None:
 def init_kaiming(module: nn.Module) -> None:
     """The convolutions below a module: normal, by what leaves them (https://arxiv.org/abs/1502.01852); biases 0."""
     for part in module.modules():
-        if isinstance(part, nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(part, nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d):
             nn.init.kaiming_normal_(part.weight, mode="fan_out", nonlinearity="relu")
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
