@@ -64,3 +64,12 @@ def schedule_of_transformers(epochs: int, **changes: Any) -> fdl.Config:
     """The rate falls after three quarters and eleven twelfths of the epochs, and rises for longer before."""
     milestones = (epochs * 3 // 4, epochs * 11 // 12)
     return fdl.Config(Schedule, epochs=epochs, milestones=milestones, warmup_iterations=1000, **changes)
+
+
+def schedule_50e_crop640(**changes: Any) -> fdl.Config:
+    """50 epochs of crops of 640 pixels, 64 images per step (NAS-FPN, https://arxiv.org/abs/1904.07392)."""
+    optimizer = fdl.Config(SGD, lr=0.08, norm_decay=0.0)
+    return fdl.Config(
+        Schedule, epochs=50, milestones=(30, 40), warmup_iterations=1000, warmup_ratio=0.1, batch_size=64,
+        optimizer=optimizer, **changes,
+    )  # fmt: skip

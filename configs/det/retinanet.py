@@ -22,7 +22,7 @@ from vidperc.image.priors import AnchorGenerator, LegacyAnchorGenerator, octave_
 from ..common.classes import bdd100k_classes, coco_classes, voc_classes
 from ..common.dense import STRIDES, detectron_preprocessor, pyramid, sgd, single_stage
 from ..common.models import caffe_preprocessor, caffe_resnet, preprocessor, resnet, resnext
-from ..common.schedules import schedule_1x, schedule_2x, schedule_3x
+from ..common.schedules import schedule_1x, schedule_2x, schedule_3x, schedule_50e_crop640
 
 
 def retinanet_head(classes: int = 80, *, coder: Callable[..., Any] = DeltaCoder, **criterion: Any) -> fdl.Config:
@@ -96,23 +96,25 @@ def retinanet_r50_fpn_1x_voc0712() -> fdl.Config:
     )
 
 
-def retinanet_r50_fpn_crop640_50e_coco() -> fdl.Config:
-    """Trained from crops of 640 pixels with large batches, batch norms that learn in backbone, neck and head."""
+def crop640(neck: fdl.Config, **predictor: Any) -> fdl.Config:
+    """Trained from crops of 640 pixels with large batches, batch norms that learn in backbone, neck and head.
+
+    `predictor` changes the network behind the neck.
+    """
     config = _retinanet(
         backbone=resnet(norm_eval=False),
-        neck=pyramid(extra="on_input", relu_before_extra=True, norm="bn", norm_on_lateral=False),
-        preprocess=preprocessor((640, 640), pad_divisor=64),
-        schedule=fdl.Config(
-            Schedule,
-            epochs=50,
-            milestones=(30, 40),
-            warmup_iterations=1000,
-            warmup_ratio=0.1,
-            batch_size=64,
-            optimizer=sgd(0.08, norm_decay=0.0),
-        ),
+        neck=neck,
+        preprocess=preprocessor((640, 640), pad_divisor=128),
+        schedule=schedule_50e_crop640(),
     )
-    config.model.head.predictor = fdl.Config(LevelNormRetinaPredictor, classes=80)
+    config.model.head.predictor = fdl.Config(LevelNormRetinaPredictor, classes=80, **predictor)
+    config.model.head.criterion.assigner.negative = 0.5
+    return config
+
+
+def retinanet_r50_fpn_crop640_50e_coco() -> fdl.Config:
+    config = crop640(pyramid(extra="on_input", relu_before_extra=True, norm="bn", norm_on_lateral=False))
+    config.model.preprocessor.pad_divisor = 64
     return config
 
 

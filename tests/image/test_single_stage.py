@@ -38,8 +38,8 @@ def on_pyramid(name: str) -> fdl.Config:
     model.backbone.conv_stages = None
     pyramid, *more = (model.neck[0], model.neck[1]) if fdl.get_callable(model.neck) is nn.Sequential else (model.neck,)
     pyramid.in_channels, pyramid.out_channels = (8, 16, 32, 64), WIDTH
-    for part in more:
-        shrink_head(part, channels=WIDTH, blocks=2)
+    for part in (pyramid, *more):
+        shrink_head(part, channels=WIDTH, blocks=2, stages=2)
     shrink_head(model.head.predictor, in_channels=WIDTH, channels=WIDTH, convs=2, classes=3)
     return model
 
@@ -104,11 +104,13 @@ MODELS = {
     "vfnet": lambda: on_pyramid("vfnet_r50_fpn_mdconv_c3-c5_mstrain_2x_coco"),
     "libra": lambda: on_pyramid("libra_retinanet_r50_fpn_1x_coco"),
     "dyhead": lambda: on_pyramid("atss_r50_fpn_dyhead_1x_det_bdd100k"),
+    "fpg": lambda: on_pyramid("retinanet_r50_fpg_crop640_50e_coco"),
+    "nas_fpn": lambda: on_pyramid("retinanet_r50_nasfpn_crop640_50e_coco"),
     "ssd": ssd,
     "yolof": yolof,
     "yolov3": yolov3,
 }
-SIZES = {"ssd": (300, 300), "nas_fcos": (32, 64)}
+SIZES = {"ssd": (300, 300), "nas_fcos": (32, 64), "nas_fpn": (128, 128)}
 
 
 def batch(size: tuple[int, int]) -> tuple[ImageList, list[Instances]]:

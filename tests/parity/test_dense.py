@@ -24,6 +24,7 @@ GOLDENS = (
     "retinanet_r50_fpn_1x_coco_v1",
     "retinanet_r50_fpn_fp16_1x_coco",
     "retinanet_r50_fpn_rsb_1x_det_bdd100k",
+    "retinanet_r50_nasfpn_crop640_50e_coco",
     "ssd300_coco",
     "ssd300_wider_face",
     "vfnet_r50_fpn_1x_coco",

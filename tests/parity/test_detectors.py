@@ -11,6 +11,7 @@ GOLDENS = (
     "dynamic_rcnn_r50_fpn_1x_coco",
     "fast_rcnn_r50_fpn_1x_coco",
     "faster-rcnn_r50_fpn_4e_mot17-half",
+    "faster_rcnn_r50_fpg-chn128_crop640_50e_coco",
     "faster_rcnn_r50_fpn_1x_cityscapes",
     "faster_rcnn_r50_fpn_1x_coco",
     "faster_rcnn_r50_fpn_1x_det_bdd100k",
