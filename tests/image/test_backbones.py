@@ -15,10 +15,11 @@ from vidperc.configs.det.regnet import WEIGHTS
 from vidperc.configs.det.retinanet import retinanet_head
 
 from vidperc import Instances
-from vidperc.checkpoint.classifiers import convnext, regnet_bgr, res2net, resnest, swin_unfolded
+from vidperc.checkpoint.classifiers import convnext, pvt, regnet_bgr, res2net, resnest, swin_unfolded
 from vidperc.image.backbones.convnext import ConvNeXt
 from vidperc.image.backbones.convnext import Size as ConvNeXtSize
 from vidperc.image.backbones.hrnet import HRModule, HRNet
+from vidperc.image.backbones.pvt import PVT, PositionEmbedding, PVTv2
 from vidperc.image.backbones.regnet import DESIGNS, Design, RegNet, Stage, stages_of
 from vidperc.image.backbones.res2net import Res2Net, Res2NetBlock
 from vidperc.image.backbones.resnest import ResNeSt, SplitAttention
@@ -46,6 +47,8 @@ FREEZING = tuple(BACKBONES)  # those whose first stages and statistics can be fr
 BACKBONES["hrnet"] = lambda: HRNet(4, modules=(1, 1, 1))
 WITH_STATISTICS = tuple(BACKBONES)
 BACKBONES["convnext"] = lambda: ConvNeXt(ConvNeXtSize(16, (1, 1, 2, 1)), drop_path=0.1)
+BACKBONES["pvt"] = lambda: PVT((1, 1, 2, 1), channels=8)
+BACKBONES["pvtv2"] = lambda: PVTv2((1, 1, 2, 1), channels=8)
 BACKBONES["swin"] = lambda: SwinTransformer(Size(16, (1, 2, 2, 1), (1, 2, 2, 4)), window=3, merging=UnfoldMerging)
 
 
@@ -234,6 +237,66 @@ def test_early_layers_of_convnext_learn_slowly():
     assert settings[id(model.get_parameter("neck.fpn_convs.0.conv.weight"))] == (pytest.approx(1e-4), 0.05)
 
 
+def authors_pvt(version: int) -> dict[str, torch.Tensor]:
+    """A classifier of one block a stage under its authors' names, from 8 channels on."""
+    shapes: dict[str, tuple[int, ...]] = {"head.weight": (5, 64)}
+    before = 3
+    for stage, (width, reduction, growth) in enumerate(zip((8, 16, 40, 64), (8, 4, 2, 0), (8, 8, 4, 4)), start=1):
+        side, hidden, block = (4, 2, 2, 2)[stage - 1], width * growth, f"block{stage}.0"
+        side = side if version == 1 else (7, 3, 3, 3)[stage - 1]
+        shapes |= {
+            f"patch_embed{stage}.proj.weight": (width, before, side, side),
+            f"{block}.attn.q.weight": (width, width),
+        }
+        shapes |= {f"{block}.attn.kv.weight": (2 * width, width), f"{block}.attn.kv.bias": (2 * width,)}
+        shapes |= {f"{block}.attn.proj.weight": (width, width)}
+        biases = ["patch_embed#.proj", "patch_embed#.norm", "block#.0.norm1", "block#.0.norm2", "block#.0.attn.q"]
+        biases += ["block#.0.attn.proj", "block#.0.mlp.fc2"]
+        if reduction:
+            shapes[f"{block}.attn.sr.weight"] = (width, width, reduction, reduction)
+            biases += ["block#.0.attn.sr", "block#.0.attn.norm"]
+        shapes |= {f"{block}.mlp.fc1.weight": (hidden, width), f"{block}.mlp.fc1.bias": (hidden,)}
+        shapes |= {f"{block}.mlp.fc2.weight": (width, hidden)}
+        if version == 1:
+            shapes[f"pos_embed{stage}"] = (1, (56 >> (stage - 1)) ** 2 + (stage == 4), width)
+        else:
+            shapes |= {
+                f"{block}.mlp.dwconv.dwconv.weight": (hidden, 1, 3, 3),
+                f"{block}.mlp.dwconv.dwconv.bias": (hidden,),
+            }
+            biases.append("norm#")
+        shapes |= {f"{name.replace('#', str(stage))}.bias": (width,) for name in biases}
+        norms = [name for name in biases if "norm" in name]
+        shapes |= {f"{name.replace('#', str(stage))}.weight": (width,) for name in norms}
+        before = width
+    if version == 1:
+        shapes |= {"cls_token": (1, 1, 64), "norm.weight": (64,), "norm.bias": (64,)}
+    return {name: torch.randn(shape) for name, shape in shapes.items()}
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_the_authors_pvt_fills_ours(version):
+    given = authors_pvt(version)
+    ours = (PVT if version == 1 else PVTv2)((1, 1, 1, 1), channels=8)
+    ours.load_state_dict(pvt(given))
+    block = ours.layers[1][1][-1]
+    torch.testing.assert_close(block.attn.attn.in_proj_weight[:16].data, given["block2.0.attn.q.weight"])
+    torch.testing.assert_close(block.attn.attn.in_proj_weight[16:].data, given["block2.0.attn.kv.weight"])
+    if version == 1:
+        torch.testing.assert_close(ours.layers[3][1][0].pos_embed.data, given["pos_embed4"][:, 1:])
+
+
+@torch.no_grad()
+def test_embedded_positions_stretch_over_the_map():
+    embedding = PositionEmbedding(1, 2)
+    embedding.pos_embed.copy_(torch.tensor([0.0, 1, 2, 3]).view(1, 4, 1))
+    torch.testing.assert_close(embedding(torch.zeros(1, 2, 2, 1)).flatten(), torch.tensor([0.0, 1, 2, 3]))
+    wide = embedding(torch.zeros(1, 2, 4, 1))[
+        0, :, :, 0
+    ]  # between the centres of two places: a quarter, three quarters
+    torch.testing.assert_close(wide[0], torch.tensor([0.0, 0.25, 0.75, 1.0]))
+
+
 @torch.no_grad()
 def test_resolutions_of_hrnet_exchange():
     """Without blocks and with 1x1 convolutions of ones, a map gets the pixels of the coarser one."""
@@ -293,7 +356,7 @@ def test_names_of_the_authors_classifiers():
     assert res2net({**given, **parts}).keys() == renamed
 
 
-@pytest.mark.parametrize("method", ["ConvNeXt", "RegNet", "ResNeSt", "Swin Transformer"])
+@pytest.mark.parametrize("method", ["ConvNeXt", "PVT", "PVTv2", "RegNet", "ResNeSt", "Swin Transformer"])
 def test_every_published_row_has_its_config(method):
     rows = [row.name for row in zoo_table() if row.method == method]
     assert rows

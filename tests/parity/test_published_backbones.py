@@ -11,6 +11,8 @@ GOLDENS = (
     "faster_rcnn_r2_101_fpn_2x_coco",
     "faster_rcnn_s50_fpn_syncbn-backbone+head_mstrain-range_1x_coco",
     "faster_rcnn_swin-t_fpn_1x_det_bdd100k",
+    "retinanet_pvt-t_fpn_1x_det_bdd100k",
+    "retinanet_pvtv2-b0_fpn_1x_det_bdd100k",
     "retinanet_regnetx-800MF_fpn_1x_coco",
 )
 

@@ -6,6 +6,8 @@ and layout stays as it is.
 
 from __future__ import annotations
 
+import re
+
 import torch
 from torch import Tensor
 
@@ -57,6 +59,18 @@ CONVNEXT: KeyRules = (
     (r"\.(block\.5|pwconv2)\.", ".pointwise_conv2."),
 )
 
+PVT: KeyRules = (
+    (r"^(norm|head)\.|^cls_token$", None),
+    *((rf"^patch_embed{stage + 1}\.proj\.", f"layers.{stage}.0.projection.") for stage in range(4)),
+    *((rf"^patch_embed{stage + 1}\.norm\.", f"layers.{stage}.0.norm.") for stage in range(4)),
+    *((rf"^pos_embed{stage + 1}$", f"layers.{stage}.1.0.pos_embed") for stage in range(4)),
+    *((rf"^block{stage + 1}\.", f"layers.{stage}.1.") for stage in range(4)),
+    *((rf"^norm{stage + 1}\.", f"layers.{stage}.2.") for stage in range(4)),
+    (r"\.attn\.proj\.", ".attn.attn.out_proj."),
+    (r"\.mlp\.(fc\d)\.", r".ffn.\1."),
+    (r"\.mlp\.dwconv\.dwconv\.", ".ffn.depthwise."),
+)
+
 
 def renamed(state: State, rules: KeyRules) -> State:
     """The tensors under other names."""
@@ -90,6 +104,27 @@ def convnext(state: State) -> State:
     """ConvNeXts of torchvision and of their authors."""
     state = with_output_norms(renamed(state, CONVNEXT), "downsample_layers.0.1.weight")
     return {name: value.flatten() if name.endswith(".gamma") else value for name, value in state.items()}
+
+
+def pvt(state: State) -> State:
+    """Pyramid Vision Transformers of their authors, both versions."""
+    if "patch_embed1.proj.weight" not in state:
+        return state
+    if "pos_embed4" in state:  # of the first version, where the embedding of positions is the first of a stage's blocks
+        state = {after_embedding(name): value for name, value in state.items()}
+        state["pos_embed4"] = state["pos_embed4"][:, 1:]  # the first one is that of the token for the class
+    state = renamed(state, PVT)
+    for name in [name for name in state if ".attn.q." in name]:
+        both = (state.pop(name), state.pop(name.replace(".q.", ".kv.")))
+        state[name.replace(".attn.q.", ".attn.attn.in_proj_")] = torch.cat(both)
+    for name in [name for name in state if re.search(r"\.ffn\.fc\d\.weight$", name)]:
+        state[name] = state[name][:, :, None, None]  # a linear layer as a convolution of one pixel
+    return state
+
+
+def after_embedding(name: str) -> str:
+    """`block1.0.norm1` as `block1.1.norm1`."""
+    return re.sub(r"^(block\d)\.(\d+)", lambda match: f"{match[1]}.{int(match[2]) + 1}", name)
 
 
 def unfolded(weight: Tensor) -> Tensor:
