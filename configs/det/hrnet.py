@@ -13,6 +13,7 @@ from ..common.models import preprocessor
 from ..common.schedules import schedule_1x, schedule_2x, schedule_20e
 from ..common.two_stage import cascade_mask_rcnn, cascade_rcnn, experiment, faster_rcnn, mask_rcnn
 from .fcos import fcos_r50_caffe_fpn_gn_head_1x_coco, fcos_r50_caffe_fpn_gn_head_mstrain_640_800_2x_coco
+from .htc import htc_r50_fpn_20e_coco
 from .rcnn_bdd100k import faster_rcnn_r50_fpn_1x_det_bdd100k, faster_rcnn_r50_fpn_3x_det_bdd100k
 
 
@@ -109,6 +110,18 @@ def cascade_mask_rcnn_hrnetv2p_w32_20e_coco() -> fdl.Config:
 
 def cascade_mask_rcnn_hrnetv2p_w40_20e_coco() -> fdl.Config:
     return _coco(cascade_mask_rcnn(), 40, schedule_20e())
+
+
+def htc_hrnetv2p_w18_20e_coco() -> fdl.Config:
+    return _with_hrnet(htc_r50_fpn_20e_coco(), 18)
+
+
+def htc_hrnetv2p_w32_20e_coco() -> fdl.Config:
+    return _with_hrnet(htc_r50_fpn_20e_coco(), 32)
+
+
+def htc_hrnetv2p_w40_20e_coco() -> fdl.Config:
+    return _with_hrnet(htc_r50_fpn_20e_coco(), 40)
 
 
 def fcos_hrnetv2p_w18_gn_head_4x4_1x_coco() -> fdl.Config:

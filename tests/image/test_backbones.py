@@ -356,7 +356,9 @@ def test_names_of_the_authors_classifiers():
     assert res2net({**given, **parts}).keys() == renamed
 
 
-@pytest.mark.parametrize("method", ["ConvNeXt", "PVT", "PVTv2", "RegNet", "ResNeSt", "Swin Transformer"])
+@pytest.mark.parametrize(
+    "method", ["ConvNeXt", "HRNet", "PVT", "PVTv2", "RegNet", "Res2Net", "ResNeSt", "Swin Transformer"]
+)
 def test_every_published_row_has_its_config(method):
     rows = [row.name for row in zoo_table() if row.method == method]
     assert rows
