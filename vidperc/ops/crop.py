@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+LARGEST_CUT = 1280  # pixels: side up to which a CPU cuts windows out one by one, many times faster than gathering
 
 
 def window_bounds(centers: Tensor, sides: Tensor, width: int, height: int) -> Tensor:
@@ -28,10 +31,10 @@ def exact_window_bounds(centers: Tensor, sides: Tensor, width: int, height: int)
 
 
 def sample_windows(image: Tensor, bounds: Tensor, size: int, fill: Tensor) -> Tensor:
-    """Resize windows of one picture to `size` x `size`, bilinearly, in one gathering on the picture's device.
+    """Resize windows of one picture to `size` x `size`, bilinearly, on the picture's device.
 
     Equal to cutting the windows from a picture padded with `fill` and resizing them with pixel centres
-    aligned (`align_corners=False`); nothing larger than the result is made, whatever the window.
+    aligned (`align_corners=False`); little memory is needed, whatever the window.
 
     Args:
         image: (3, H, W), uint8 or float.
@@ -42,6 +45,30 @@ def sample_windows(image: Tensor, bounds: Tensor, size: int, fill: Tensor) -> Te
     Returns:
         (N, 3, size, size) float32 in channels_last memory.
     """
+    if image.device.type == "cpu" and bool((bounds[:, 2:] - bounds[:, :2] < LARGEST_CUT).all()):
+        cuts = [_cut(image, window, colour) for window, colour in zip(bounds.long().tolist(), fill.float())]
+        parts = [F.interpolate(cut[None], (size, size), mode="bilinear", align_corners=False) for cut in cuts]
+        out = torch.cat(parts) if parts else torch.zeros(0, 3, size, size)
+        return out.contiguous(memory_format=torch.channels_last)
+    return _gather(image, bounds, size, fill)
+
+
+def _cut(image: Tensor, window: list[int], colour: Tensor) -> Tensor:
+    """The window (first and last pixel) of a picture (3, H, W) as floats, `colour` (3,) where it leaves it."""
+    x1, y1 = window[:2]
+    x2, y2 = max(window[2], x1), max(window[3], y1)
+    height, width = image.shape[1:]
+    left, top, right, bottom = max(x1, 0), max(y1, 0), min(x2 + 1, width), min(y2 + 1, height)
+    inside = image[:, top : max(bottom, top), left : max(right, left)].float()
+    if (left, top, right, bottom) == (x1, y1, x2 + 1, y2 + 1):
+        return inside
+    canvas = colour.expand(y2 + 1 - y1, x2 + 1 - x1, 3).clone().permute(2, 0, 1)
+    canvas[:, top - y1 : max(bottom, top) - y1, left - x1 : max(right, left) - x1] = inside
+    return canvas
+
+
+def _gather(image: Tensor, bounds: Tensor, size: int, fill: Tensor) -> Tensor:
+    """`sample_windows` for all windows at once, by gathering the four neighbours of each pixel."""
     pixels = image.permute(1, 2, 0)  # (H, W, 3)
     y_low, y_high, y_weight, y_inside = _taps(bounds[:, 1], bounds[:, 3], size, pixels.shape[0])
     x_low, x_high, x_weight, x_inside = _taps(bounds[:, 0], bounds[:, 2], size, pixels.shape[1])
