@@ -15,6 +15,7 @@ from vidperc.engine.experiment import TestData, TrainData
 from vidperc.engine.optim import AdamW
 from vidperc.engine.schedule import Cosine, Schedule
 from vidperc.evaluation.coco import COCOEvaluator
+from vidperc.evaluation.sot_evaluator import SOTEvaluator, one_pass
 from vidperc.image.backbones import ResNet
 from vidperc.image.preprocess import Preprocessor
 
@@ -51,6 +52,17 @@ def synthetic_scoring(
         records=fdl.Config(synthetic_videos, split, videos, length, SIZE, flavour),
         evaluator=fdl.Partial(COCOEvaluator, classes=CLASSES, **options),
         metric="AP50",
+    )
+
+
+def synthetic_success(split: str, videos: int, length: int) -> fdl.Config:
+    """One pass over videos in which one object stays in the picture."""
+    return fdl.Config(
+        TestData,
+        records=fdl.Config(synthetic_videos, split, videos, length, SIZE, "sot"),
+        evaluator=fdl.Partial(SOTEvaluator),
+        metric="success",
+        protocol=one_pass,
     )
 
 

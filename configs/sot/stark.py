@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fiddle as fdl
 
+from vidperc.checkpoint.initial import InitialWeights
 from vidperc.checkpoint.keys import KeyRules
 from vidperc.engine.experiment import Experiment
 from vidperc.image.heads.detr import DETRDecoderLayer, DETREncoderLayer
@@ -18,6 +19,7 @@ from vidperc.video.stark_network import CornerHead, ScoreHead, StarkTransformer
 from vidperc.video.stark_training import BoxCriterion, ScoreCriterion
 
 from ..common.models import common_keys, resnet
+from ..common.stark import four_data_sets, got10k_alone, stark_schedule
 
 KEYS: KeyRules = (
     (r"^head\.transformer\.(encoder|decoder)\.layers\.", r"transformer.\1."),
@@ -53,36 +55,46 @@ def _network() -> dict[str, fdl.Config]:
     }
 
 
-def _st1() -> fdl.Config:
+def _experiment(model: fdl.Config, data: fdl.Config, epochs: int, **more: fdl.Config) -> fdl.Config:
+    return fdl.Config(
+        Experiment, task="sot", model=model, classes=("object",), published_keys=KEYS, train_data=data,
+        schedule=stark_schedule(epochs), **more,
+    )  # fmt: skip
+
+
+def _boxes(data: fdl.Config) -> fdl.Config:
+    """Stage 1, beginning with ImageNet's weights in the backbone."""
     model = fdl.Config(STARKST1, criterion=fdl.Config(BoxCriterion), **_network())
-    return fdl.Config(Experiment, task="sot", model=model, classes=("object",), published_keys=KEYS)
+    return _experiment(model, data, epochs=500, initial=fdl.Config(InitialWeights, backbone="torchvision://resnet50"))
 
 
-def _st2() -> fdl.Config:
+def _scores(data: fdl.Config) -> fdl.Config:
+    """Stage 2, to begin with a checkpoint of stage 1; in half of its clips the search frame is without the object."""
+    data.positive = 0.5
     head = fdl.Config(ScoreHead)
     model = fdl.Config(STARKST2, score_head=head, criterion=fdl.Config(ScoreCriterion), **_network())
-    return fdl.Config(Experiment, task="sot", model=model, classes=("object",), published_keys=KEYS)
+    return _experiment(model, data, epochs=50)
 
 
 def stark_st1_r50_500e_lasot() -> fdl.Config:
-    return _st1()
+    return _boxes(fdl.Config(four_data_sets))
 
 
 def stark_st1_r50_500e_trackingnet() -> fdl.Config:
-    return _st1()
+    return _boxes(fdl.Config(four_data_sets))
 
 
 def stark_st1_r50_500e_got10k() -> fdl.Config:
-    return _st1()
+    return _boxes(fdl.Config(got10k_alone))
 
 
 def stark_st2_r50_50e_lasot() -> fdl.Config:
-    return _st2()
+    return _scores(fdl.Config(four_data_sets))
 
 
 def stark_st2_r50_50e_trackingnet() -> fdl.Config:
-    return _st2()
+    return _scores(fdl.Config(four_data_sets))
 
 
 def stark_st2_r50_50e_got10k() -> fdl.Config:
-    return _st2()
+    return _scores(fdl.Config(got10k_alone))

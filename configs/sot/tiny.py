@@ -5,17 +5,15 @@ from __future__ import annotations
 import fiddle as fdl
 
 from vidperc.data.frame_samplers import Pair
-from vidperc.data.synthetic import synthetic_videos
 from vidperc.data.transforms.siamese import CropRange, SiamesePair
-from vidperc.engine.experiment import Experiment, TestData
-from vidperc.evaluation.sot_evaluator import SOTEvaluator, one_pass
+from vidperc.engine.experiment import Experiment
 from vidperc.image.backbones.siamese_resnet import SiameseResNet
 from vidperc.video.siamrpn import SiamRPN
 from vidperc.video.siamrpn_anchors import AnchorGrid, Postprocessor
 from vidperc.video.siamrpn_head import ChannelReducer, SiameseRPNHead
 from vidperc.video.siamrpn_training import SiameseCriterion
 
-from ..common.synthetic import SIZE, synthetic_training, tiny_schedule
+from ..common.synthetic import synthetic_success, synthetic_training, tiny_schedule
 
 TEMPLATE, SEARCH = 63, 127  # sides of the crops: half of the published ones, about the objects' own resolution
 
@@ -48,18 +46,7 @@ def tiny_siamese_rpn() -> fdl.Config:
         classes=("object",),
         shipped="tiny_siamese_rpn.pt",
         train_data=synthetic_training("sot", fdl.Config(Pair, 30), [pairs], key_stride=1),
-        validation_data=_scoring("val", videos=8, length=30),
-        test_data=_scoring("test", videos=20, length=60),
+        validation_data=synthetic_success("val", videos=8, length=30),
+        test_data=synthetic_success("test", videos=20, length=60),
         schedule=tiny_schedule(iterations=2500, batch_size=16, warmup_iterations=50),
-    )
-
-
-def _scoring(split: str, videos: int, length: int) -> fdl.Config:
-    """One pass over videos in which one object stays in the picture."""
-    return fdl.Config(
-        TestData,
-        records=fdl.Config(synthetic_videos, split, videos, length, SIZE, "sot"),
-        evaluator=fdl.Partial(SOTEvaluator),
-        metric="success",
-        protocol=one_pass,
     )

@@ -6,13 +6,18 @@ from typing import Any
 
 import fiddle as fdl
 
-from vidperc.engine.experiment import Experiment
+from vidperc.data.synthetic import synthetic_videos
+from vidperc.data.transforms.stark import StarkCrops
+from vidperc.data.trident import TridentClips
+from vidperc.engine.experiment import Experiment, TrainData
 from vidperc.image.backbones import ResNet
 from vidperc.image.heads.detr import DETRDecoderLayer, DETREncoderLayer
 from vidperc.image.necks.channel_mapper import ChannelMapper
 from vidperc.video.stark import STARKST1, STARKST2
 from vidperc.video.stark_network import CornerHead, ScoreHead, StarkTransformer
 from vidperc.video.stark_training import BoxCriterion, ScoreCriterion
+
+from ..common.synthetic import SIZE, synthetic_success, tiny_schedule
 
 TEMPLATE, SEARCH = 64, 160  # sides of the crops: half of the published ones
 CHANNELS = 64
@@ -38,14 +43,31 @@ def _network() -> dict[str, Any]:
     }
 
 
+def _experiment(model: fdl.Config, positive: float, iterations: int) -> fdl.Config:
+    """Clips of up to 30 frames' distance, of which a share is `positive`."""
+    crops = fdl.Config(StarkCrops, TEMPLATE, SEARCH)
+    records = fdl.Config(synthetic_videos, "train", 400, 60, SIZE, "sot")
+    dataset = fdl.Config(TridentClips, records, [crops], gap=30, positive=positive)
+    return fdl.Config(
+        Experiment,
+        task="sot",
+        model=model,
+        classes=("object",),
+        train_data=fdl.Config(TrainData, dataset=dataset),
+        validation_data=synthetic_success("val", videos=8, length=30),
+        test_data=synthetic_success("test", videos=20, length=60),
+        schedule=tiny_schedule(iterations=iterations, batch_size=16),
+    )
+
+
 def tiny_stark_st1() -> fdl.Config:
     """Boxes."""
     model = fdl.Config(STARKST1, criterion=fdl.Config(BoxCriterion), **_network())
-    return fdl.Config(Experiment, task="sot", model=model, classes=("object",))
+    return _experiment(model, positive=1.0, iterations=6000)
 
 
 def tiny_stark_st2() -> fdl.Config:
-    """Scores, and templates that are renewed every 10 frames; begins with a trained `tiny_stark_st1`."""
+    """Scores, and templates that are renewed every 10 frames; to begin with a trained `tiny_stark_st1`."""
     model = fdl.Config(
         STARKST2,
         score_head=fdl.Config(ScoreHead, CHANNELS),
@@ -53,4 +75,4 @@ def tiny_stark_st2() -> fdl.Config:
         update_intervals=(10,),
         **_network(),
     )
-    return fdl.Config(Experiment, task="sot", model=model, classes=("object",))
+    return _experiment(model, positive=0.5, iterations=1000)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -72,7 +73,19 @@ def record_length(record: VideoRecord) -> int:
     return record.length
 
 
-class ClipDataset(Dataset[Clip]):
+class Clips(Dataset[Clip], ABC):
+    """What a model trains on: clips, each asked for by its number and the seed of its draws."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many numbers there are."""
+
+    @abstractmethod
+    def __getitem__(self, sample: Sample) -> Clip:
+        """The clip of (number, seed), a function of these alone."""
+
+
+class ClipDataset(Clips):
     """Clips around key frames, transformed: what a model trains on.
 
     An item is asked for as (number, seed), so that it is a function of its arguments: the loader

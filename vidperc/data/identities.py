@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch.utils.data import Dataset
 
 from ..structures import Clip, Frame, Instances, VideoRecord
-from .datasets import Sample, read_frame, record_length, replacing_bad
+from .datasets import Clips, Sample, read_frame, record_length, replacing_bad
 from .problems import DataError
 from .transforms.base import MoreClips, Transform, apply_all, with_frames
 
@@ -76,7 +75,7 @@ def split_identities(
     return train, [identity for k, identity in enumerate(identities) if k not in first]
 
 
-class IdentityClips(Dataset[Clip]):
+class IdentityClips(Clips):
     """Clips of P x K crops: K of each of P identities, as batch-hard mining wants them.
 
     An item is asked for as (number, seed), like those of `ClipDataset`; there are as many numbers as crops, and a

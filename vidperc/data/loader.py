@@ -13,9 +13,7 @@ import torch
 from torch.utils.data import DataLoader, Sampler
 
 from ..structures import Clip
-from .datasets import ClipDataset, Sample
-from .identities import IdentityClips
-from .mixed import MixedClips
+from .datasets import ClipDataset, Clips, Sample
 from .packing import pack, unpack
 from .problems import DataError
 
@@ -134,9 +132,7 @@ def _plain(error: BaseException) -> BaseException:
     return error
 
 
-def make_loader(
-    dataset: ClipDataset | MixedClips | IdentityClips, batches: TrainingBatches, workers: int = 0
-) -> Iterator[list[Clip]]:
+def make_loader(dataset: Clips, batches: TrainingBatches, workers: int = 0) -> Iterator[list[Clip]]:
     """The batches, read ahead by `workers` processes; 0 reads in the training process itself."""
     if workers == 0:
         return iter(DataLoader(dataset, batch_sampler=batches, collate_fn=collate))

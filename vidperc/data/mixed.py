@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from ..structures import Clip
-from .datasets import ClipDataset, Sample
+from .datasets import Clips, Sample
 
 
-class MixedClips(Dataset[Clip]):
+class MixedClips(Clips):
     """The clips of several data sets, numbered through.
 
     Each is made within its own set: other clips that a transform asks for, and what takes the place of a bad
     sample, are of the same one.
     """
 
-    def __init__(self, parts: Sequence[ClipDataset]) -> None:
+    def __init__(self, parts: Sequence[Clips]) -> None:
         self.parts = list(parts)
         self.ends = np.cumsum([len(part) for part in self.parts])
 

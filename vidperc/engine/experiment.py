@@ -8,9 +8,7 @@ from typing import Any, Literal
 
 from ..checkpoint.initial import InitialWeights
 from ..checkpoint.keys import KeyRules
-from ..data.datasets import ClipDataset
-from ..data.identities import IdentityClips
-from ..data.mixed import MixedClips
+from ..data.datasets import Clips
 from ..evaluation.evaluators import Evaluator
 from ..sequence import SequenceModel
 from ..structures import VideoRecord
@@ -27,7 +25,7 @@ class TrainData:
     (`vidperc.data.loader`).
     """
 
-    dataset: ClipDataset | MixedClips | IdentityClips
+    dataset: Clips
     repeats: Sequence[float] | None = None
     groups: Sequence[int] | None = None
 

@@ -235,6 +235,7 @@ class STARKST2(STARK):
 
     def train(self, mode: bool = True) -> STARKST2:
         super().train(mode)
+        self.backbone.eval()  # batch statistics rest; the transformer's dropout does not, as published
         self.requires_grad_(False)
         self.score_head.requires_grad_(True)
         return self
