@@ -23,6 +23,8 @@ from vidperc.configs.det import (
 from vidperc.configs.det import faster_rcnn as configs
 
 from vidperc import Instances
+from vidperc.image.box_coders import DeltaCoder
+from vidperc.image.heads.rpn import ProposalSelector, RPNOutputs
 from vidperc.image.roi_heads.libra import BalancedSampler, BoundedSampler
 from vidperc.image.samplers import RandomSampler
 from vidperc.layers.standardised_conv import standardise_weights
@@ -322,3 +324,12 @@ def test_low_precision_is_near(precision):
     assert found.masks.shape == (len(found), 64, 80)
     count = min(len(found), len(expected), 5)
     torch.testing.assert_close(found.scores[:count], expected.scores[:count], rtol=0, atol=0.03)
+
+
+def test_regions_of_equal_score_rank_by_place():
+    """Sigmoids near 1 are equal where logits are not; the one that comes first suppresses the other."""
+    boxes = torch.tensor([[0.0, 0, 20, 20], [0, 0, 20, 18], [40, 0, 60, 20]])
+    outputs = RPNOutputs([torch.tensor([[19.0, 20, 5]])], [torch.zeros(1, 3, 4)], [boxes])
+    images = ImageList(torch.zeros(1, 3, 64, 96), [(64, 96)], [(64, 96)], [(1.0, 1.0)])
+    regions = ProposalSelector()(outputs, images, DeltaCoder())[0]
+    assert regions.boxes.tolist() == boxes[[0, 2]].tolist()

@@ -71,8 +71,9 @@ class ProposalSelector:
         """Regions with scores of each image, best first, in pixels of the batch."""
         logits, codes, anchors, levels = [], [], [], []
         for level, (level_logits, level_codes, level_anchors) in enumerate(zip(*outputs)):
-            best, index = level_logits.topk(min(self.pre_nms, level_logits.shape[1]), dim=1)  # (B, K)
-            logits.append(best)
+            index = level_logits.topk(min(self.pre_nms, level_logits.shape[1]), dim=1, sorted=False)[1]  # (B, K)
+            index = index.sort(1)[0]  # equal scores, frequent near 1, rank by place: the suppression's sort is stable
+            logits.append(level_logits.gather(1, index))
             codes.append(level_codes.gather(1, index[..., None].expand(-1, -1, 4)))
             anchors.append(level_anchors[index])
             levels.append(torch.full_like(index[0], level))
