@@ -44,8 +44,8 @@ def on_pyramid(name: str) -> fdl.Config:
     return model
 
 
-def ssd() -> fdl.Config:
-    model = get_config("ssd300_coco").model
+def ssd(name: str = "ssd300_coco") -> fdl.Config:
+    model = get_config(name).model
     model.backbone.base_channels = 4
     model.neck.in_channels, model.neck.out_channels = (32, 64), (32, 16, 16, 16)
     model.head.predictor.in_channels, model.head.predictor.classes = (32, 64, 32, 16, 16, 16), 3
@@ -106,11 +106,13 @@ MODELS = {
     "dyhead": lambda: on_pyramid("atss_r50_fpn_dyhead_1x_det_bdd100k"),
     "fpg": lambda: on_pyramid("retinanet_r50_fpg_crop640_50e_coco"),
     "nas_fpn": lambda: on_pyramid("retinanet_r50_nasfpn_crop640_50e_coco"),
+    "pisa": lambda: on_pyramid("pisa_retinanet_r50_fpn_1x_coco"),
+    "pisa_ssd": lambda: ssd("pisa_ssd300_coco"),
     "ssd": ssd,
     "yolof": yolof,
     "yolov3": yolov3,
 }
-SIZES = {"ssd": (300, 300), "nas_fcos": (32, 64), "nas_fpn": (128, 128)}
+SIZES = {"ssd": (300, 300), "pisa_ssd": (300, 300), "nas_fcos": (32, 64), "nas_fpn": (128, 128)}
 
 
 def batch(size: tuple[int, int]) -> tuple[ImageList, list[Instances]]:
@@ -159,7 +161,7 @@ def talkative(name: str, **changes):
     """A model whose untrained scores are spread over the thresholds."""
     config = MODELS[name]()
     shrink_head(config.head.postprocessor, **changes)
-    if name != "ssd":
+    if name not in ("ssd", "pisa_ssd"):
         config.preprocessor.test_scale = (160, 128)
     model = fdl.build(config).eval()
     generator = torch.Generator().manual_seed(3)

@@ -17,6 +17,7 @@ from vidperc.configs.det import (
     gcnet,
     libra_rcnn,
     pafpn,
+    pisa,
     sabl,
     tridentnet,
 )
@@ -155,6 +156,7 @@ MODELS = {
     "mask": lambda: shrink(build.mask_rcnn()),
     "sabl": lambda: shrink(sabl.sabl_faster_rcnn_r50_fpn_1x_coco().model),
     "sabl_cascade": lambda: shrink(sabl.sabl_cascade_rcnn_r50_fpn_1x_coco().model),
+    "pisa": lambda: shrink(pisa.pisa_mask_rcnn_r50_fpn_1x_coco().model),
     "cascade": lambda: shrink(build.cascade_rcnn()),
     "cascade_mask": lambda: shrink(build.cascade_mask_rcnn()),
 }
@@ -251,7 +253,7 @@ def test_no_proposals(name):
     assert len(result) == 0
 
 
-@pytest.mark.parametrize("name", ["rpn", "faster", "dynamic", "double_head", "cascade_mask", "sabl_cascade"])
+@pytest.mark.parametrize("name", ["rpn", "faster", "dynamic", "double_head", "cascade_mask", "sabl_cascade", "pisa"])
 def test_an_image_without_targets_gives_finite_losses(name):
     model = fdl.build(MODELS[name]()).train()
     images, _ = batch()

@@ -35,6 +35,7 @@ GOLDENS = (
     "mask_rcnn_r50_fpn_sample1e-3_mstrain_1x_lvis_v1",
     "ms_rcnn_r50_caffe_fpn_1x_coco",
     "point_rend_r50_caffe_fpn_mstrain_1x_coco",
+    "pisa_faster_rcnn_r50_fpn_1x_coco",
     "rpn_r50_fpn_1x_coco",
     "tridentnet_r50_caffe_1x_coco",
     "sabl_faster_rcnn_r50_fpn_1x_coco",

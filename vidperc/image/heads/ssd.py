@@ -15,7 +15,7 @@ from ..losses import cross_entropy, smooth_l1_loss
 from ..priors import GridAnchors
 from .dense import DenseOutputs, LevelMaps
 from .dense_postprocess import Candidates, DensePostprocessor, best_pairs
-from .matching import match_everywhere, mean_over_processes
+from .matching import Matches, match_everywhere, mean_over_processes
 
 Ratios = Sequence[Sequence[float]]
 
@@ -123,17 +123,22 @@ class SSDCriterion:
         positives = mean_over_processes(len(matches), outputs.logits)
         batch, count, channels = outputs.logits.shape
         labels = torch.where(matches.labels < 0, channels - 1, matches.labels)
-        loss = cross_entropy(outputs.logits.flatten(0, 1), labels).view(batch, count)
-        negative = loss.masked_fill(~matches.background.view(batch, count), 0)
-        hardest = negative.sort(dim=1, descending=True).values
-        allowed = self.negatives * torch.bincount(matches.images, minlength=batch)
-        hard = hardest[torch.arange(count, device=loss.device) < allowed[:, None]]
+        loss = cross_entropy(outputs.logits.flatten(0, 1), labels)
+        hard = self.hard_negatives(loss.view(batch, count), matches)
         codes = outputs.codes.flatten(0, 1)[matches.rows]
         boxes = smooth_l1_loss(codes, self.coder.encode(matches.priors, matches.boxes))
         return {
-            "loss_class": (loss.flatten()[matches.rows].sum() + hard.sum()) / positives,
+            "loss_class": (loss[matches.rows].sum() + hard.sum()) / positives,
             "loss_box": boxes.sum() / positives,
         }
+
+    def hard_negatives(self, loss: Tensor, matches: Matches) -> Tensor:
+        """The largest of the losses (B, A) in the background, so many of each image as its positives allow."""
+        batch, count = loss.shape
+        negative = loss.masked_fill(~matches.background.view(batch, count), 0)
+        hardest = negative.sort(dim=1, descending=True).values
+        allowed = self.negatives * torch.bincount(matches.images, minlength=batch)
+        return hardest[torch.arange(count, device=loss.device) < allowed[:, None]]
 
 
 class SSDPostprocessor(DensePostprocessor):

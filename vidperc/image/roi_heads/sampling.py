@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -28,6 +29,14 @@ class SampledRegions:
         return len(self.matched)
 
 
+class Candidates(NamedTuple):
+    """The regions of an image that are sampled from."""
+
+    boxes: Tensor  # (A, 4), the targets' own first
+    assigned: Tensor  # (A,) index of the target, -1 background, -2 ignored
+    own: int  # how many of them are targets' own
+
+
 @dataclass(frozen=True)
 class RegionSampler:
     """Assigns proposals to targets and samples them; the targets' own boxes are among the proposals."""
@@ -37,30 +46,44 @@ class RegionSampler:
     add_targets: bool = True
 
     def __call__(self, proposals: Instances, targets: Instances, classes: int) -> SampledRegions:
+        candidates = self.candidates(proposals, targets)
+        chosen = self.choose(candidates.assigned, candidates.boxes, targets)
+        return collect(candidates, *chosen, targets, classes)
+
+    def candidates(self, proposals: Instances, targets: Instances) -> Candidates:
+        """The proposals and the targets' own boxes, assigned."""
         boxes = proposals.boxes
         assigned = self.assigner(boxes, targets)
-        own = torch.zeros(0, dtype=torch.int64, device=boxes.device)
-        if self.add_targets:
-            usable = torch.ones(len(targets), dtype=torch.bool, device=boxes.device)
-            own = (usable if targets.ignored is None else ~targets.ignored).nonzero(as_tuple=True)[0]
-            boxes = torch.cat([targets.boxes[own], boxes])
-            assigned = torch.cat([own, assigned])
-        positives, negatives = self.choose(assigned, boxes, targets)
-        both = torch.cat([positives, negatives])
-        matched = assigned[positives]
-        labels = torch.full_like(both, classes)
-        if len(matched):
-            if targets.labels is None:
-                raise ValueError("targets have boxes but no labels to learn")
-            labels[: len(positives)] = targets.labels[matched]
-        return SampledRegions(
-            boxes=boxes[both],
-            labels=labels,
-            matched=matched,
-            target_boxes=targets.boxes[matched],
-            is_target=both < len(own),
-        )
+        if not self.add_targets:
+            return Candidates(boxes, assigned, 0)
+        usable = torch.ones(len(targets), dtype=torch.bool, device=boxes.device)
+        own = (usable if targets.ignored is None else ~targets.ignored).nonzero(as_tuple=True)[0]
+        return Candidates(torch.cat([targets.boxes[own], boxes]), torch.cat([own, assigned]), len(own))
 
     def choose(self, assigned: Tensor, boxes: Tensor, targets: Instances) -> tuple[Tensor, Tensor]:
         """Indices of the positives and of the negatives among the boxes (A, 4) that `assigned` (A,) speaks of."""
         return self.sampler(assigned)
+
+
+def collect(
+    candidates: Candidates, positives: Tensor, negatives: Tensor, targets: Instances, classes: int
+) -> SampledRegions:
+    """The candidates at the rows `positives` and `negatives`, with what they shall learn.
+
+    Raises:
+        ValueError: targets without labels.
+    """
+    both = torch.cat([positives, negatives])
+    matched = candidates.assigned[positives]
+    labels = torch.full_like(both, classes)
+    if len(matched):
+        if targets.labels is None:
+            raise ValueError("targets have boxes but no labels to learn")
+        labels[: len(positives)] = targets.labels[matched]
+    return SampledRegions(
+        boxes=candidates.boxes[both],
+        labels=labels,
+        matched=matched,
+        target_boxes=targets.boxes[matched],
+        is_target=both < candidates.own,
+    )
