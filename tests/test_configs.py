@@ -36,7 +36,7 @@ def test_config_builds(name):
 
 
 FIRST_WAVE = (
-    "LD", "PISA",
+    "LD", "PISA", "Guided Anchoring",
     "RPN", "Fast R-CNN", "Faster R-CNN", "Mask R-CNN", "Cascade R-CNN", "Cascade Mask R-CNN", "DCN", "DCNv2", "FP16",
     "HTC", "Mask Scoring R-CNN", "PointRend",
     "RetinaNet", "FCOS", "ATSS", "GFL", "PAA", "RepPoints", "VFNet", "SSD", "YOLOv3", "DETR", "Deformable DETR",

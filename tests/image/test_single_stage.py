@@ -106,6 +106,7 @@ MODELS = {
     "dyhead": lambda: on_pyramid("atss_r50_fpn_dyhead_1x_det_bdd100k"),
     "fpg": lambda: on_pyramid("retinanet_r50_fpg_crop640_50e_coco"),
     "nas_fpn": lambda: on_pyramid("retinanet_r50_nasfpn_crop640_50e_coco"),
+    "guided": lambda: on_pyramid("ga_retinanet_r50_caffe_fpn_1x_coco"),
     "pisa": lambda: on_pyramid("pisa_retinanet_r50_fpn_1x_coco"),
     "pisa_ssd": lambda: ssd("pisa_ssd300_coco"),
     "ssd": ssd,

@@ -11,10 +11,12 @@ from torch import nn
 from vidperc.configs.common import two_stage as build
 from vidperc.configs.det import (
     carafe,
+    cascade_rpn,
     double_head,
     dynamic_rcnn,
     empirical_attention,
     gcnet,
+    guided_anchoring,
     libra_rcnn,
     pafpn,
     pisa,
@@ -47,8 +49,7 @@ def shrink(model: fdl.Config) -> fdl.Config:
     model.preprocessor.test_scale = (160, 128)
     learn_from_few(model)
     if getattr(model, "rpn", None) is not None:
-        model.rpn.predictor = fdl.Config(type_of(model.rpn.predictor), channels, 16, model.rpn.predictor.anchors)
-        model.rpn.select_training.post_nms = model.rpn.select.post_nms = 64
+        shrink_rpn(model.rpn, channels)
     if "roi_head" not in fdl.ordered_arguments(model):
         return model
     roi_head = model.roi_head
@@ -59,6 +60,14 @@ def shrink(model: fdl.Config) -> fdl.Config:
         for head in roi_head.mask.heads:
             head.in_channels, head.channels, head.classes = 16, 16, 3
     return model
+
+
+def shrink_rpn(rpn: fdl.Config, channels: int) -> None:
+    parts = fdl.ordered_arguments(rpn)
+    for name in {"predictor", "first", "second"} & set(parts):
+        parts[name].in_channels, parts[name].channels = channels, 16
+    for name in {"select", "select_training"} & set(parts):
+        parts[name].post_nms = 64
 
 
 def learn_from_few(model: fdl.Config) -> None:
@@ -136,6 +145,8 @@ def shrunken_deep(config: fdl.Config) -> fdl.Config:
 
 MODELS = {
     "rpn": lambda: shrink(build.rpn()),
+    "guided": lambda: shrink(guided_anchoring.ga_faster_r50_caffe_fpn_1x_coco().model),
+    "cascade_rpn": lambda: shrink(cascade_rpn.crpn_faster_rcnn_r50_caffe_fpn_1x_coco().model),
     "faster": lambda: shrink(build.faster_rcnn()),
     "iou": lambda: shrink(configs.faster_rcnn_r50_fpn_iou_1x_coco().model),
     "giou": lambda: shrink(configs.faster_rcnn_r50_fpn_giou_1x_coco().model),
@@ -199,7 +210,7 @@ def test_thirty_steps_halve_the_loss_and_reach_every_parameter(name):
             parts = model.loss(features, images, targets)
             assert all(bool(torch.isfinite(value)) for value in parts.values())
         parts = model.rpn.loss(features, images, targets)[0]
-        if name != "rpn":
+        if hasattr(model, "roi_head"):
             parts = parts | model.roi_head.loss(features, images, proposals, targets)
         total = sum(parts.values())
         optimizer.zero_grad()
@@ -211,7 +222,7 @@ def test_thirty_steps_halve_the_loss_and_reach_every_parameter(name):
     assert np.mean(losses[-3:]) < 0.5 * losses[0], losses
 
 
-@pytest.mark.parametrize("name", ["faster", "cascade_mask", "mdpool", "sabl_cascade"])
+@pytest.mark.parametrize("name", ["faster", "cascade_mask", "mdpool", "sabl_cascade", "guided", "cascade_rpn"])
 def test_batches_equal_single_images(name):
     model = fdl.build(MODELS[name]()).eval()
     pictures = [np.random.default_rng(i).integers(0, 256, size, np.uint8) for i, size in enumerate([(64, 80, 3)] * 2)]
@@ -245,7 +256,7 @@ def test_no_detections(name):
         assert result.masks.shape == (0, 40, 50)
 
 
-@pytest.mark.parametrize("name", ["faster", "cascade_mask", "mdpool", "sabl_cascade"])
+@pytest.mark.parametrize("name", ["faster", "cascade_mask", "mdpool", "sabl_cascade", "guided", "cascade_rpn"])
 def test_no_proposals(name):
     config = MODELS[name]()
     config.rpn.select.min_size = 1e6
@@ -253,7 +264,9 @@ def test_no_proposals(name):
     assert len(result) == 0
 
 
-@pytest.mark.parametrize("name", ["rpn", "faster", "dynamic", "double_head", "cascade_mask", "sabl_cascade", "pisa"])
+@pytest.mark.parametrize(
+    "name", ["rpn", "faster", "dynamic", "double_head", "cascade_mask", "sabl_cascade", "pisa", "guided", "cascade_rpn"]
+)
 def test_an_image_without_targets_gives_finite_losses(name):
     model = fdl.build(MODELS[name]()).train()
     images, _ = batch()
@@ -331,7 +344,7 @@ def test_low_precision_is_near(precision):
 def test_regions_of_equal_score_rank_by_place():
     """Sigmoids near 1 are equal where logits are not; the one that comes first suppresses the other."""
     boxes = torch.tensor([[0.0, 0, 20, 20], [0, 0, 20, 18], [40, 0, 60, 20]])
-    outputs = RPNOutputs([torch.tensor([[19.0, 20, 5]])], [torch.zeros(1, 3, 4)], [boxes])
+    outputs = RPNOutputs([torch.tensor([[19.0, 20, 5]])], [torch.zeros(1, 3, 4)], [boxes[None]], [boxes])
     images = ImageList(torch.zeros(1, 3, 64, 96), [(64, 96)], [(64, 96)], [(1.0, 1.0)])
     regions = ProposalSelector()(outputs, images, DeltaCoder())[0]
     assert regions.boxes.tolist() == boxes[[0, 2]].tolist()

@@ -13,6 +13,7 @@ GOLDENS = (
     "fcos_tricks_r50_fpn_1x_det_bdd100k",
     "fovea_r50_fpn_4x4_1x_coco",
     "fsaf_r50_fpn_1x_coco",
+    "ga_retinanet_r50_caffe_fpn_1x_coco",
     "gfl_r50_fpn_1x_coco",
     "ld_r18_gflv1_r101_fpn_coco_1x",
     "nas_fcos_fcoshead_r50_caffe_fpn_gn-head_4x4_1x_coco",

@@ -9,6 +9,7 @@ GOLDENS = (
     "cascade_rcnn_r50_fpn_1x_coco",
     "dh_faster_rcnn_r50_fpn_1x_coco",
     "dynamic_rcnn_r50_fpn_1x_coco",
+    "crpn_r50_caffe_fpn_1x_coco",
     "fast_rcnn_r50_fpn_1x_coco",
     "faster-rcnn_r50_fpn_4e_mot17-half",
     "faster_rcnn_r50_fpg-chn128_crop640_50e_coco",

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from ..structures import Frame, ImageList, Instances
 from .detector import Detector, TwoStageDetector
-from .heads.rpn import RPNHead
+from .heads.rpn import ProposalHead
 from .preprocess import Image, Preprocessor
 from .roi_heads.cascade import CascadeRoIHead
 from .roi_heads.roi_head import RoIHead
@@ -20,7 +20,7 @@ class RPN(Detector):
     """A region proposal network alone: the regions are the objects, of one class."""
 
     def __init__(
-        self, *, preprocessor: Preprocessor, backbone: nn.Module, neck: nn.Module | None = None, rpn: RPNHead
+        self, *, preprocessor: Preprocessor, backbone: nn.Module, neck: nn.Module | None = None, rpn: ProposalHead
     ) -> None:
         super().__init__(preprocessor=preprocessor, backbone=backbone, neck=neck)
         self.rpn = rpn
@@ -48,7 +48,7 @@ class RCNN(TwoStageDetector):
         preprocessor: Preprocessor,
         backbone: nn.Module,
         neck: nn.Module | None = None,
-        rpn: RPNHead | None,
+        rpn: ProposalHead | None,
         roi_head: RoIHead | CascadeRoIHead,
     ) -> None:
         super().__init__(preprocessor=preprocessor, backbone=backbone, neck=neck)

@@ -75,19 +75,7 @@ class DenseHead(nn.Module):
         self.criterion, self.postprocessor = criterion, postprocessor
 
     def forward(self, features: list[Tensor]) -> DenseOutputs:
-        maps: list[LevelMaps] = self.predictor(features)
-        sizes = [(m["logits"].shape[-2], m["logits"].shape[-1]) for m in maps]
-        priors = self.priors(sizes, maps[0]["logits"].device)
-        flat = {name: flatten_maps([m[name] for m in maps], self.priors.counts) for name in maps[0]}
-        quality = flat.pop("quality", None)
-        return DenseOutputs(
-            priors=torch.cat(priors),
-            level_sizes=[len(level) for level in priors],
-            logits=flat.pop("logits"),
-            codes=flat.pop("codes"),
-            quality=None if quality is None else quality[..., 0],
-            extra=flat,
-        )
+        return collect(self.predictor(features), self.priors)
 
     def detect(self, features: list[Tensor], images: ImageList) -> list[Instances]:
         """The objects of each image, in pixels of the original."""
@@ -100,6 +88,22 @@ class DenseHead(nn.Module):
         outputs = self(features)
         with full_precision(outputs.logits):
             return self.criterion(outputs, images, targets)
+
+
+def collect(maps: list[LevelMaps], make_priors: Priors) -> DenseOutputs:
+    """The maps of all levels as flat outputs beside their priors."""
+    sizes = [(m["logits"].shape[-2], m["logits"].shape[-1]) for m in maps]
+    priors = make_priors(sizes, maps[0]["logits"].device)
+    flat = {name: flatten_maps([m[name] for m in maps], make_priors.counts) for name in maps[0]}
+    quality = flat.pop("quality", None)
+    return DenseOutputs(
+        priors=torch.cat(priors),
+        level_sizes=[len(level) for level in priors],
+        logits=flat.pop("logits"),
+        codes=flat.pop("codes"),
+        quality=None if quality is None else quality[..., 0],
+        extra=flat,
+    )
 
 
 def full_precision(like: Tensor) -> Any:

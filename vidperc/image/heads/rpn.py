@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -22,11 +23,12 @@ from .matching import outside
 
 
 class RPNOutputs(NamedTuple):
-    """By level: logits (B, A) of being an object, codes (B, A, 4), anchors (A, 4)."""
+    """What the levels say of their A anchors."""
 
-    logits: list[Tensor]
-    codes: list[Tensor]
-    anchors: list[Tensor]
+    logits: list[Tensor]  # (B, A) of being an object
+    codes: list[Tensor]  # (B, A, 4)
+    anchors: list[Tensor]  # (B, A, 4) what the codes are relative to
+    grid: list[Tensor]  # (A, 4) where the anchors were made
 
 
 class RPNPredictor(nn.Module):
@@ -70,12 +72,13 @@ class ProposalSelector:
     def __call__(self, outputs: RPNOutputs, images: ImageList, coder: DeltaCoder) -> list[Instances]:
         """Regions with scores of each image, best first, in pixels of the batch."""
         logits, codes, anchors, levels = [], [], [], []
-        for level, (level_logits, level_codes, level_anchors) in enumerate(zip(*outputs)):
+        for level, (level_logits, level_codes, level_anchors) in enumerate(zip(*outputs[:3])):
             index = level_logits.topk(min(self.pre_nms, level_logits.shape[1]), dim=1, sorted=False)[1]  # (B, K)
             index = index.sort(1)[0]  # equal scores, frequent near 1, rank by place: the suppression's sort is stable
+            rows = index[..., None].expand(-1, -1, 4)
             logits.append(level_logits.gather(1, index))
-            codes.append(level_codes.gather(1, index[..., None].expand(-1, -1, 4)))
-            anchors.append(level_anchors[index])
+            codes.append(level_codes.gather(1, rows))
+            anchors.append(level_anchors.gather(1, rows))
             levels.append(torch.full_like(index[0], level))
         scores = torch.cat(logits, 1).sigmoid()  # (B, P)
         all_codes, all_anchors, level_of = torch.cat(codes, 1), torch.cat(anchors, 1), torch.cat(levels)
@@ -109,10 +112,10 @@ class RPNCriterion:
         self, outputs: RPNOutputs, images: ImageList, targets: list[Instances], coder: DeltaCoder
     ) -> dict[str, Tensor]:
         logits, codes = torch.cat(outputs.logits, 1), torch.cat(outputs.codes, 1)  # (B, A), (B, A, 4)
-        anchors = torch.cat(outputs.anchors)  # (A, 4)
+        all_anchors, grid = torch.cat(outputs.anchors, 1), torch.cat(outputs.grid)  # (B, A, 4), (A, 4)
         count, class_loss, box_loss = 0, logits.sum() * 0, codes.sum() * 0
-        for i, target in enumerate(targets):
-            learning = self._learning(anchors, images, i)
+        for i, (anchors, target) in enumerate(zip(all_anchors, targets)):
+            learning = self._learning(grid, images, i)
             assigned = self.assigner(anchors[learning], target)
             positives, negatives = self.sampler(assigned)
             matched = target.boxes[assigned[positives]]
@@ -135,8 +138,22 @@ class RPNCriterion:
         return learns.nonzero(as_tuple=True)[0]
 
 
-class RPNHead(nn.Module):
-    """Class-agnostic regions from feature maps, in pixels of the batch.
+class ProposalHead(nn.Module):
+    """Class-agnostic regions from feature maps, in pixels of the batch."""
+
+    @abstractmethod
+    def propose(self, features: Sequence[Tensor], images: ImageList) -> list[Instances]:
+        """Regions with scores of each image, best first."""
+
+    @abstractmethod
+    def loss(
+        self, features: Sequence[Tensor], images: ImageList, targets: list[Instances]
+    ) -> tuple[dict[str, Tensor], list[Instances]]:
+        """The losses, and the regions that a second stage learns from."""
+
+
+class RPNHead(ProposalHead):
+    """Regions from anchors.
 
     Args:
         select: of regions at inference.
@@ -161,16 +178,15 @@ class RPNHead(nn.Module):
     def forward(self, features: Sequence[Tensor]) -> RPNOutputs:
         sizes = [(feature.shape[-2], feature.shape[-1]) for feature in features]
         logits, codes = self.predictor(features)
-        return RPNOutputs(logits, codes, self.anchors(sizes, features[0].device))
+        grid = self.anchors(sizes, features[0].device)
+        return RPNOutputs(logits, codes, [level.expand(len(features[0]), -1, -1) for level in grid], grid)
 
     def propose(self, features: Sequence[Tensor], images: ImageList) -> list[Instances]:
-        """Regions with scores of each image, best first."""
         return self.select(self(features), images, self.coder)
 
     def loss(
         self, features: Sequence[Tensor], images: ImageList, targets: list[Instances]
     ) -> tuple[dict[str, Tensor], list[Instances]]:
-        """The losses, and the regions that a second stage learns from."""
         outputs = self(features)
         losses = self.criterion(outputs, images, targets, self.coder)
         with torch.no_grad():

@@ -33,3 +33,14 @@ class BoxCriterion:
             "loss_class": cross_entropy(outputs.logits, labels).sum() / count,
             "loss_box": box_loss / count,
         }
+
+
+@dataclass(frozen=True)
+class ClassWeightedCriterion(BoxCriterion):
+    """As `BoxCriterion`, the loss of the classes `class_weight` times."""
+
+    class_weight: float = 1.5
+
+    def __call__(self, outputs: BoxOutputs, sampled: Sequence[SampledRegions], coder: DeltaCoder) -> dict[str, Tensor]:
+        losses = super().__call__(outputs, sampled, coder)
+        return {**losses, "loss_class": self.class_weight * losses["loss_class"]}
