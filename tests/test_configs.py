@@ -42,7 +42,7 @@ FIRST_WAVE = (
     "RetinaNet", "FCOS", "ATSS", "GFL", "PAA", "RepPoints", "VFNet", "SSD", "YOLOv3", "DETR", "Deformable DETR",
     "FSAF", "FoveaBox", "SABL",
     "PAFPN", "Dynamic R-CNN", "Double Heads", "GN+WS", "Libra R-CNN", "GCNet", "Empirical Attention", "DyHead",
-    "TridentNet", "FPG", "NAS-FPN",
+    "TridentNet", "FPG", "NAS-FPN", "YOLOF", "AutoAssign", "YOLACT", "NAS-FCOS", "CornerNet", "CentripetalNet",
 )  # fmt: skip
 
 

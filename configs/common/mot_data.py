@@ -13,13 +13,14 @@ from pathlib import Path
 from vidperc.data.datasets import ClipDataset
 from vidperc.data.identities import IdentityClips, find_identities, records_of, split_identities
 from vidperc.data.readers.motchallenge import half_split, read_crowdhuman, read_mot_sequences
-from vidperc.data.transforms import Flip, MixUp, Mosaic, PhotometricDistortion, RandomCrop, Resize
+from vidperc.data.transforms import Flip, PhotometricDistortion, RandomCrop, Resize
 from vidperc.engine.experiment import TestData, TrainData
 from vidperc.evaluation.coco import COCOEvaluator
 from vidperc.evaluation.reid import RetrievalEvaluator, embed_truth
 from vidperc.structures import VideoRecord
 
 from .classes import mot_classes
+from .yolox_data import mosaics
 
 SIDE = 1088  # of the pictures that MMTracking's detectors learn from
 
@@ -60,15 +61,9 @@ def people_training(
     if crowdhuman is not None:
         folder = Path(crowdhuman)
         records += read_crowdhuman(folder / "annotation_train.odgt", folder / "Images")
-    size = (side[1], side[0])
-    transforms = [Mosaic(size), MixUp(), PhotometricDistortion(), Flip(), Resize(_between(side, 0.7, 1.3))]
-    return TrainData(ClipDataset(records, transforms=transforms))
-
-
-def _between(side: tuple[int, int], low: float, high: float) -> list[tuple[int, int]]:
-    """Scales of the same shape, 32 pixels of the longer side apart."""
     longer, shorter = side
-    return [(side, round(side * shorter / longer)) for side in range(round(low * longer), round(high * longer) + 1, 32)]
+    steps = round(0.72 * shorter / 32), round(1.28 * shorter / 32)
+    return mosaics(records, (shorter, longer), steps, last_epochs=10)
 
 
 def reid_training(root: str, names: Sequence[str] | None = None, share: float = 0.8) -> TrainData:

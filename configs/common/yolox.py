@@ -61,12 +61,14 @@ def wide(scale: tuple[int, int] = (1440, 800)) -> fdl.Config:
     return fdl.Config(Preprocessor, test_scale=scale, bgr=True, mean=(0.0,) * 3, std=(1.0,) * 3, pad_value=GREY)
 
 
-def yolox_schedule(epochs: int = 300, lr: float = 0.01, batch_size: int = 64, warmup: int = 9240) -> fdl.Config:
-    """SGD down a cosine, flat for the last 15 epochs, with averaged weights."""
+def yolox_schedule(
+    epochs: int = 300, lr: float = 0.01, batch_size: int = 64, warmup: int = 9240, flat: int = 15
+) -> fdl.Config:
+    """SGD down a cosine, flat for the last epochs, with averaged weights."""
     return fdl.Config(
         Schedule,
         epochs=epochs,
-        curve=fdl.Config(Cosine, final=0.05, flat=15 / epochs),
+        curve=fdl.Config(Cosine, final=0.05, flat=flat / epochs),
         warmup_iterations=warmup,
         batch_size=batch_size,
         ema_decay=0.9999,

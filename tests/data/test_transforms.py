@@ -6,19 +6,25 @@ import torch
 
 from vidperc.data.synthetic import SyntheticVideo
 from vidperc.data.transforms import (
+    CentreCropPad,
     CopyPaste,
+    DropSmall,
     Expand,
     Flip,
+    HSVJitter,
     LargeScaleJitter,
     MinIoUCrop,
     MixUp,
     Mosaic,
     OneOf,
     PhotometricDistortion,
+    RandomAffine,
     RandomCrop,
+    RandomShift,
     Resize,
     ResizeRange,
 )
+from vidperc.data.transforms.affine import Warp, warp_boxes
 from vidperc.data.transforms.geometry import crop_frame, mask_boxes
 from vidperc.structures import Clip, Frame, Instances
 
@@ -63,6 +69,10 @@ GEOMETRIC = {
     "mosaic": Mosaic((100, 120)),
     "mixup": MixUp(),
     "copy-paste": CopyPaste(1.0),
+    "shift": RandomShift(20, 1.0),
+    "centre crop": CentreCropPad((90, 110), (0.6, 1.0, 1.3), border=32),
+    "affine": RandomAffine((0.8, 1.2), translation=0.05),
+    "small ones dropped": DropSmall(20),
     "one of": OneOf([[Flip(1.0)], [Resize((100, 90)), Flip(1.0)]]),
 }
 
@@ -179,6 +189,134 @@ def test_colour_keeps_geometry_and_range():
         assert torch.equal(out[0].instances.boxes, clip[0].instances.boxes)
         changed += int(not torch.equal(out[0].image, clip[0].image))
     assert changed > 5
+
+
+def plain(size: tuple[int, int], *boxes: list[float]) -> Clip:
+    frame = Frame.from_array(np.full((*size, 3), 9, np.uint8))
+    frame.instances = Instances(boxes=torch.tensor(boxes).reshape(-1, 4), labels=torch.arange(len(boxes)))
+    return Clip([frame])
+
+
+class Chosen:
+    """A generator whose `uniform` gives chosen values, whatever the range."""
+
+    def __init__(self, *values):
+        self.values = iter(values)
+
+    def uniform(self, low, high, size=None):
+        return next(self.values) if size is None else np.array([next(self.values) for _ in range(size)])
+
+
+def test_affine_by_hand():
+    """Twice as large, turned by 90 degrees about the first corner, moved by a quarter of the width to the right."""
+    clip = plain((20, 160), [5.0, 2, 15, 8])
+    out = RandomAffine(border=(0, 0)).apply(clip[0], RandomAffine().draw(clip, Chosen(90, 2, 0, 0, 0.25, 0)))
+    assert out.size == (20, 160)
+    assert out.instances.boxes.tolist() == [pytest.approx([40 - 16, 10, 40 - 4, 20], abs=1e-4)]
+
+
+def test_affine_shears_before_it_shifts_and_after_it_scales():
+    """x grows by y where the shear along x is 45 degrees; the box of 2 x 2 at (1, 1) goes to 3 x 3 times that."""
+    warp = RandomAffine().draw(plain((10, 20)), Chosen(0, 3, 45, 0, 0.1, -0.1))
+    assert warp_boxes(torch.tensor([[1.0, 1, 3, 3]]), warp).tolist() == [
+        pytest.approx([3 + 3 + 2, 3 - 1, 9 + 9 + 2, 9 - 1])
+    ]
+
+
+def test_affine_leaves_a_quarter_of_a_mosaic_and_moves_pictures_with_boxes():
+    clip = plain((80, 120), [20.0, 20, 40, 30])
+    clip[0].array[20:30, 20:40] = 200
+    transform = RandomAffine(border=(-20, -30), fill=(114, 114, 114))
+    out = transform.apply(clip[0], transform.draw(clip, Chosen(0, 2, 0, 0, 0, 0)))
+    assert out.size == (40, 60)
+    assert len(out.instances) == 0  # (40, 40, 80, 60) is below the picture
+    small = transform.apply(clip[0], transform.draw(clip, Chosen(0, 0.5, 0, 0, 0, 0)))
+    assert small.instances.boxes.tolist() == [[10, 10, 20, 15]]
+    assert (small.array[11:14, 11:19] == 200).all()
+    assert (small.array[:, :9] == 9).all()
+    assert (small.array[-1, -1] == 9).all()  # half of 80 x 120 is all of it
+    tiny = transform.apply(clip[0], transform.draw(clip, Chosen(0, 0.1, 0, 0, 0, 0)))
+    assert (tiny.array[10:, 15:] == 114).all()
+    with pytest.raises(ValueError, match="nothing is left"):
+        RandomAffine(border=(-40, 0)).draw(clip, np.random.default_rng(0))
+
+
+def test_affine_drops_what_hardly_stays():
+    """By area: 19 and 21 hundredths are left. By side: 2 and 2.1 pixels. By aspect: 20 and 19 to 1."""
+    warp = Warp(np.eye(3), 1.0, (100, 100))
+    boxes = torch.tensor(
+        [[81.0, 0, 181, 50], [79, 0, 179, 50], [0, 0, 2, 9], [0, 0, 2.1, 9], [0, 0, 4, 80], [0, 0, 4, 76]]
+    )
+    stays = RandomAffine().stays(boxes, warp_boxes(boxes, warp))
+    assert stays.tolist() == [False, True, False, True, False, True]
+
+
+def test_hsv_jitter_by_hand():
+    """Pure red, (0, 255, 255): hue by 5 half degrees is 10 degrees, a sixth of the way to yellow."""
+    clip = plain((2, 2))
+    clip[0].array[:] = (255, 0, 0)
+    assert HSVJitter().apply(clip[0], (5, 0, 0)).array[0, 0].tolist() == pytest.approx([255, 42, 0], abs=1)
+    assert HSVJitter().apply(clip[0], (0, 30, -55)).array[0, 0].tolist() == [200, 0, 0]
+    assert HSVJitter().apply(clip[0], (0, -255, 0)).array[0, 0].tolist() == [255, 255, 255]
+    drawn = [HSVJitter().draw(clip, np.random.default_rng(seed)) for seed in range(200)]
+    assert [max(abs(each[axis]) for each in drawn) <= limit for axis, limit in enumerate((5, 30, 30))] == [True] * 3
+    assert 60 < sum(each[1] != 0 for each in drawn) < 140
+
+
+def test_mixup_mirrors_the_filled_canvas():
+    """A picture of 10 x 10 on a canvas of 10 x 20 of the same scale: it is on the left, or, mirrored, on the right."""
+    first, second = plain((10, 20)), plain((10, 10), [1.0, 2, 4, 6])
+    mixed = [MixUp(fill=(114, 114, 114))._frame(first[0], second[0], 1.0, 0, 0, mirror) for mirror in (False, True)]
+    assert [frame.instances.boxes.tolist() for frame in mixed] == [[[1, 2, 4, 6]], [[16, 2, 19, 6]]]
+    assert [frame.array[0, (0, 19), 0].tolist() for frame in mixed] == [[9, 62], [62, 9]]
+
+
+def test_crops_draw_sides_up_to_the_picture():
+    """Of 4 to 100 pixels in a picture of 10 x 6 the sides are evenly drawn from 4 to 10 and from 4 to 6."""
+    crop, rng = RandomCrop((4, 4), (100, 100)), np.random.default_rng(0)
+    sides = np.array([RandomCrop._window(crop, (10, 6), rng) for _ in range(2000)])
+    heights, widths = sides[:, 3] - sides[:, 1], sides[:, 2] - sides[:, 0]
+    assert set(heights) == set(range(4, 11))
+    assert set(widths) == {4, 5, 6}
+    assert 230 < (heights == 10).sum() < 350
+    assert RandomCrop((20, 20))._window((10, 6), rng) == (0, 0, 6, 10)
+
+
+def test_crops_show_a_part_of_an_object():
+    clip = plain((100, 100), [0.0, 0, 60, 60])
+    for seed in range(40):
+        assert len(RandomCrop((50, 50))(clip, np.random.default_rng(seed))[0].instances) == 1
+    negative = [RandomCrop((20, 20), keep_objects=False)(clip, np.random.default_rng(seed)) for seed in range(40)]
+    assert any(len(out[0].instances) == 0 for out in negative)
+    ignored = plain((100, 100), [0.0, 0, 60, 60])
+    ignored[0].instances.ignored = torch.tensor([True])
+    assert any(len(RandomCrop((20, 20))(ignored, np.random.default_rng(s))[0].instances) == 0 for s in range(40))
+
+
+def test_shift_by_hand():
+    clip = plain((10, 20), [2.0, 2, 8, 8])
+    out = RandomShift().apply(clip[0], (4, -3))
+    assert out.size == (10, 20)
+    assert out.instances.boxes.tolist() == [[6, 0, 12, 5]]
+    assert (out.array[:7, 4:] == 9).all()
+    assert out.array[7:].sum() == out.array[:, :4].sum() == 0
+    corner = plain((10, 20), [0.0, 0, 1, 1])
+    shifts = [RandomShift(9, 1.0).draw(corner, np.random.default_rng(seed)) for seed in range(40)]
+    assert 20 < shifts.count(None) < 38  # three quarters go to the left or up
+    assert all(min(shift) >= 0 for shift in shifts if shift is not None)
+
+
+def test_centre_crop_by_hand():
+    """A window of 8 x 12 about (15, 2) in a picture of 10 x 20: columns 9 to 20, rows 0 to 6, on rows 2 to 8."""
+    clip = plain((10, 20), [10.0, 1, 18, 9], [0, 0, 17, 9])
+    out = CentreCropPad((8, 12), fill=(1, 1, 1)).apply(clip[0], ((8, 12), (15, 2)))
+    assert out.size == (8, 12)
+    assert out.instances.labels.tolist() == [0]
+    assert out.instances.boxes.tolist() == [[1, 3, 9, 8]]
+    assert (out.array[2:8, :11] == 9).all()
+    assert (out.array[:2] == 1).all()
+    assert (out.array[:, 11] == 1).all()
+    assert [CentreCropPad((8, 8))._edge(side) for side in (500, 256, 200, 128, 100, 1)] == [128, 64, 64, 32, 32, 0]
 
 
 def test_mosaic_shows_four_clips_and_keeps_identities_apart():

@@ -16,7 +16,8 @@ from small import Small, experiment, gradients_of_one_step
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from vidperc.checkpoint import CheckpointError, load_checkpoint, read_checkpoint
-from vidperc.data.datasets import read_frame
+from vidperc.data.datasets import ClipDataset, read_frame
+from vidperc.data.transforms import Resize
 from vidperc.engine.log import read_log
 from vidperc.engine.optim import SGD, Rule
 from vidperc.engine.train import NotFiniteError, RunOptions, micro_batch, train
@@ -74,6 +75,39 @@ def test_resume_is_exact(tmp_path, extra):
         assert torch.equal(value, two["state_dict"][name])
     best = [read_checkpoint(tmp_path / name / "best.pt")["state_dict"] for name in ("whole", "parts")]
     assert all(torch.equal(best[0][name], best[1][name]) for name in best[0])
+
+
+def test_last_epochs_see_the_same_samples_changed_otherwise(tmp_path):
+    """The last 3 of 8 steps have small pictures; so they have after a resume."""
+    seen: list[tuple[int, list[str]]] = []
+
+    def described(iterations):
+        it = experiment(iterations=iterations)
+        data = it.train_data
+        data.last = ClipDataset(data.dataset.records, transforms=[Resize((32, 32))])
+        data.last_epochs = 3 - (8 - iterations)  # the change stays after step 5
+        forward = it.model.forward
+
+        def looking(clips):
+            seen.append((clips[0][0].size[0], [clip.video for clip in clips]))
+            return forward(clips)
+
+        it.model.forward = looking
+        return it
+
+    train(described(8), tmp_path / "whole", QUIET)
+    assert [size for size, _ in seen] == [64] * 5 + [32] * 3
+    whole, seen[:] = list(seen), []
+    train(described(6), tmp_path / "parts", QUIET)
+    train(described(8), tmp_path / "parts", replace(QUIET, resume=True))
+    assert seen == whole
+    plain = experiment()
+    forward, names = plain.model.forward, []
+    plain.model.forward = lambda clips: (names.append([clip.video for clip in clips]), forward(clips))[1]
+    train(plain, tmp_path / "plain", QUIET)
+    assert names == [each for _, each in whole]
+    with pytest.raises(ValueError, match="18 samples to train on, but 6 in the last epochs"):
+        replace(plain.train_data, last=ClipDataset(plain.train_data.dataset.records[:1]))
 
 
 def test_the_usual_handler_is_back_after_a_run(tmp_path):

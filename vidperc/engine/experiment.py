@@ -22,12 +22,22 @@ class TrainData:
     """What a model trains on.
 
     `repeats` and `groups` say how often each sample is taken and which are batched together
-    (`vidperc.data.loader`).
+    (`vidperc.data.loader`). A run's last `last_epochs` (steps, where its length is in steps) are on `last`: the same
+    samples, changed otherwise.
+
+    Raises:
+        ValueError: `last` has another number of samples.
     """
 
     dataset: Clips
     repeats: Sequence[float] | None = None
     groups: Sequence[int] | None = None
+    last: Clips | None = None
+    last_epochs: float = 0
+
+    def __post_init__(self) -> None:
+        if self.last is not None and len(self.last) != len(self.dataset):
+            raise ValueError(f"{len(self.dataset)} samples to train on, but {len(self.last)} in the last epochs")
 
 
 @dataclass

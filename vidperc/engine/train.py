@@ -23,6 +23,7 @@ from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor
 
 from ..checkpoint.save import write_checkpoint
+from ..data.datasets import Clips
 from ..data.loader import TrainingBatches, make_loader
 from ..sequence import SequenceModel
 from ..structures import Clip
@@ -163,16 +164,27 @@ class _Run:
         self.progress = Progress()
         if options.resume and (out / "last.pt").is_file():
             self.progress = load_run(out / "last.pt", self.model, self.optimizer, self.ema, self.scaler)
-        batches = TrainingBatches(
-            len(data.dataset), self.micro_batch, seed=options.seed, rank=fabric.global_rank,
-            world_size=fabric.world_size, repeats=data.repeats, groups=data.groups,
-            start=self.progress.iteration * schedule.accumulate,
-        )  # fmt: skip
+        batches = self._order()
         self.per_epoch = batches.batches_per_epoch / schedule.accumulate
         self.total = schedule.length(self.per_epoch)
-        self.batches = make_loader(data.dataset, batches, options.workers)
+        last = 0 if data.last is None else round(schedule.steps(data.last_epochs, self.per_epoch))
+        self.change = max(self.total - last, 0)  # the step from which on other data is taken
+        self.batches = make_loader(self._dataset(), batches, options.workers)
         self.scores: dict[str, float] = {}
         self.waited = self.worked = 0.0
+
+    def _order(self) -> TrainingBatches:
+        """The batches from where the run is."""
+        return TrainingBatches(
+            len(self.data.dataset), self.micro_batch, seed=self.options.seed, rank=self.fabric.global_rank,
+            world_size=self.fabric.world_size, repeats=self.data.repeats, groups=self.data.groups,
+            start=self.progress.iteration * self.schedule.accumulate,
+        )  # fmt: skip
+
+    def _dataset(self) -> Clips:
+        """What the run learns from where it is."""
+        last = self.data.last
+        return self.data.dataset if last is None or self.progress.iteration < self.change else last
 
     def loop(self, stop: list[int]) -> TrainResult:
         """All steps from where the run is to its end, or to a signal."""
@@ -211,6 +223,8 @@ class _Run:
     def step(self) -> dict[str, float]:
         """One optimiser step; its losses, learning rate and times."""
         number = self.progress.iteration
+        if number == self.change and self.data.last is not None:
+            self.batches = make_loader(self._dataset(), self._order(), self.options.workers)
         rate = set_rate(self.optimizer, self.schedule.factor(number, self.per_epoch))  # type: ignore[arg-type]
         wake(self.optimizer, number / self.schedule.steps(1, self.per_epoch))  # type: ignore[arg-type]
         torch.manual_seed(step_seed(self.options.seed, number, self.fabric.global_rank))

@@ -1,17 +1,21 @@
 """Transforms of training clips: parameters are drawn once per clip and applied to every frame, boxes and masks."""
 
+from .affine import RandomAffine
 from .base import FrameTransform, MoreClips, OneOf, Transform, apply_all
-from .colour import PhotometricDistortion
-from .crop import Expand, MinIoUCrop, RandomCrop
+from .colour import HSVJitter, PhotometricDistortion
+from .crop import CentreCropPad, DropSmall, Expand, MinIoUCrop, RandomCrop, RandomShift
 from .mix import CopyPaste, MixUp, Mosaic
 from .resize import Flip, LargeScaleJitter, Resize, ResizeRange
 from .still import PseudoVideo
 
 __all__ = [
+    "CentreCropPad",
     "CopyPaste",
+    "DropSmall",
     "Expand",
     "Flip",
     "FrameTransform",
+    "HSVJitter",
     "LargeScaleJitter",
     "MinIoUCrop",
     "MixUp",
@@ -20,7 +24,9 @@ __all__ = [
     "OneOf",
     "PhotometricDistortion",
     "PseudoVideo",
+    "RandomAffine",
     "RandomCrop",
+    "RandomShift",
     "Resize",
     "ResizeRange",
     "Transform",

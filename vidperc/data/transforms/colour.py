@@ -71,6 +71,31 @@ class PhotometricDistortion(FrameTransform):
         return with_picture(frame, picture)
 
 
+class HSVJitter(FrameTransform):
+    """Hue, saturation and value shifted by whole steps, each with probability 1/2 (YOLOX).
+
+    Args:
+        hue: largest shift in half degrees.
+        saturation, value: largest shifts, of 255.
+    """
+
+    def __init__(self, hue: float = 5, saturation: float = 30, value: float = 30) -> None:
+        self.largest = (hue, saturation, value)
+
+    def draw(self, clip: Clip, rng: np.random.Generator) -> tuple[int, int, int]:
+        shifts = rng.uniform(-1, 1, 3) * self.largest * rng.integers(0, 2, 3)
+        hue, saturation, value = (int(shift) for shift in shifts)
+        return hue, saturation, value
+
+    def apply(self, frame: Frame, parameters: tuple[int, int, int]) -> Frame:
+        hue, saturation, value = parameters
+        steps = np.arange(256)
+        tables = np.stack(
+            [(steps + hue) % 180, np.clip(steps + saturation, 0, 255), np.clip(steps + value, 0, 255)], axis=1
+        )
+        return with_picture(frame, _look_up_hsv(frame.array, tables))
+
+
 def _linear(picture: np.ndarray, factor: float, shift: float) -> np.ndarray:
     if factor == 1 and shift == 0:
         return picture
@@ -81,9 +106,12 @@ def _linear(picture: np.ndarray, factor: float, shift: float) -> np.ndarray:
 
 
 def _recolour(picture: np.ndarray, saturation: float, hue: float) -> np.ndarray:
-    hsv = cv2.cvtColor(picture.astype(np.uint8), cv2.COLOR_RGB2HSV)  # hue in half degrees
     steps = np.arange(256)
-    tables = np.stack([
-        (steps + round(hue / 2)) % 180, np.clip(np.rint(steps * saturation), 0, 255), steps
-    ], 1).astype(np.uint8)  # fmt: skip
-    return cv2.cvtColor(cv2.LUT(hsv, tables[None]), cv2.COLOR_HSV2RGB).astype(picture.dtype)
+    hues, saturations = (steps + round(hue / 2)) % 180, np.clip(np.rint(steps * saturation), 0, 255)
+    return _look_up_hsv(picture, np.stack([hues, saturations, steps], axis=1))
+
+
+def _look_up_hsv(picture: np.ndarray, tables: np.ndarray) -> np.ndarray:
+    """Every pixel's hue (in half degrees), saturation and value exchanged by tables (256, 3)."""
+    hsv = cv2.cvtColor(picture.astype(np.uint8), cv2.COLOR_RGB2HSV)
+    return cv2.cvtColor(cv2.LUT(hsv, tables.astype(np.uint8)[None]), cv2.COLOR_HSV2RGB).astype(picture.dtype)

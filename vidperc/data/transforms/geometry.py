@@ -21,7 +21,7 @@ def with_picture(frame: Frame, picture: np.ndarray) -> Frame:
     return replace(frame, image=torch.from_numpy(np.ascontiguousarray(picture)).permute(2, 0, 1))
 
 
-def _change(
+def change_frame(
     frame: Frame,
     picture: np.ndarray,
     boxes: Callable[[Tensor], Tensor],
@@ -54,7 +54,7 @@ def resize_frame(frame: Frame, size: tuple[int, int]) -> Frame:
     smaller = size[0] < height and size[1] < width
     picture = cv2.resize(frame.array, (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
     factor = torch.tensor([size[1] / width, size[0] / height] * 2)
-    return _change(
+    return change_frame(
         frame,
         picture,
         lambda boxes: boxes * factor,
@@ -83,7 +83,7 @@ def flip_frame(frame: Frame, horizontal: bool = True) -> Frame:
             return torch.stack([width - x1, y0, width - x0, y1], -1)
         return torch.stack([x0, height - y1, x1, height - y0], -1)
 
-    return _change(frame, picture, boxes, lambda masks: masks[:, :, ::-1] if horizontal else masks[:, ::-1])
+    return change_frame(frame, picture, boxes, lambda masks: masks[:, :, ::-1] if horizontal else masks[:, ::-1])
 
 
 def crop_frame(frame: Frame, window: tuple[int, int, int, int], min_side: float = 1.0) -> Frame:
@@ -98,26 +98,26 @@ def crop_frame(frame: Frame, window: tuple[int, int, int, int], min_side: float 
         raise ValueError(f"crop {window} does not lie inside a picture of {width}x{height}")
     shift = torch.tensor([x0, y0, x0, y0], dtype=torch.float32)
     limits = torch.tensor([x1 - x0, y1 - y0] * 2, dtype=torch.float32)
-    tight = _tight(frame.instances)
-    out = _change(
+    tight = tight_boxes(frame.instances)
+    out = change_frame(
         frame,
         frame.array[y0:y1, x0:x1],
         lambda boxes: (boxes - shift).clamp_min(0).minimum(limits),
         lambda masks: masks[:, y0:y1, x0:x1],
     )
-    out.instances = _after_crop(out.instances, tight, min_side)
-    out.detections = _after_crop(out.detections, None, min_side)
+    out.instances = after_crop(out.instances, tight, min_side)
+    out.detections = after_crop(out.detections, None, min_side)
     return out
 
 
-def _tight(instances: Instances | None) -> Tensor | None:
+def tight_boxes(instances: Instances | None) -> Tensor | None:
     """Which boxes are the bounds of their masks, to 1.5 pixels; (N,) bool."""
     if instances is None or instances.masks is None or not len(instances):
         return None
     return (mask_boxes(instances.masks) - instances.boxes).abs().amax(1) <= 1.5
 
 
-def _after_crop(instances: Instances | None, tight: Tensor | None, min_side: float) -> Instances | None:
+def after_crop(instances: Instances | None, tight: Tensor | None, min_side: float) -> Instances | None:
     if instances is None or not len(instances):
         return instances
     keep = (instances.boxes[:, 2:] - instances.boxes[:, :2]).amin(1) >= min_side
@@ -150,7 +150,7 @@ def pad_frame(frame: Frame, offset: tuple[int, int], size: tuple[int, int], fill
     shift = torch.tensor([x, y, x, y], dtype=torch.float32)
 
     around = ((y, size[0] - y - height), (x, size[1] - x - width))
-    return _change(
+    return change_frame(
         frame,
         picture,
         lambda boxes: boxes + shift,

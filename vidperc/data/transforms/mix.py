@@ -9,8 +9,7 @@ import torch
 
 from ...structures import Clip, Frame, Instances
 from .base import MoreClips, Transform, with_frames
-from .geometry import GREY, Fill, crop_frame, mask_boxes, pad_frame, resize_frame, with_picture
-from .resize import fitted_size
+from .geometry import GREY, Fill, crop_frame, flip_frame, mask_boxes, pad_frame, resize_frame, with_picture
 
 
 def _more(more: MoreClips | None, name: str) -> Clip:
@@ -22,6 +21,12 @@ def _more(more: MoreClips | None, name: str) -> Clip:
 def _beside(clip: Clip, index: int) -> Frame:
     """The frame of another clip that goes with frame `index`, the last where that clip is shorter."""
     return clip[min(index, len(clip) - 1)]
+
+
+def _within(frame: Frame, size: tuple[int, int]) -> Frame:
+    """As large as fits in `size` (height, width)."""
+    ratio = min(size[0] / frame.size[0], size[1] / frame.size[1])
+    return resize_frame(frame, (max(int(frame.size[0] * ratio), 1), max(int(frame.size[1] * ratio), 1)))
 
 
 def _join(parts: list[Frame], picture: np.ndarray) -> Frame:
@@ -85,7 +90,7 @@ class Mosaic(Transform):
         canvas = (2 * height, 2 * width)
         parts = []
         for quarter, frame in enumerate(frames):
-            frame = resize_frame(frame, fitted_size(frame.size, (max(self.size), min(self.size))))
+            frame = _within(frame, self.size)
             h, w = frame.size
             x = cx - w if quarter % 2 == 0 else cx  # left quarters end at the centre, right ones begin there
             y = cy - h if quarter < 2 else cy
@@ -102,7 +107,16 @@ class Mosaic(Transform):
 
 
 class MixUp(Transform):
-    """The mean of two clips, the second resized and shifted onto the first (YOLOX, https://arxiv.org/abs/2107.08430)."""
+    """The mean of two clips (YOLOX, https://arxiv.org/abs/2107.08430).
+
+    The second is fitted into a canvas of the first one's size; the canvas is scaled, mirrored half of the time and
+    cut, or filled up, at a drawn place.
+
+    Args:
+        probability: with which it is done.
+        share: of the second clip in the mean.
+        factors: range of the canvas's scale.
+    """
 
     def __init__(
         self, probability: float = 1.0, share: float = 0.5, factors: tuple[float, float] = (0.5, 1.5), fill: Fill = GREY
@@ -113,19 +127,20 @@ class MixUp(Transform):
         if rng.random() >= self.probability:
             return clip
         other = _more(more, "MixUp")
-        factor, u, v = rng.uniform(*self.factors), rng.random(), rng.random()
+        factor, u, v, mirror = rng.uniform(*self.factors), rng.random(), rng.random(), rng.random() < 0.5
         return with_frames(
-            clip, [self._frame(frame, _beside(other, i), factor, u, v) for i, frame in enumerate(clip.frames)]
+            clip, [self._frame(frame, _beside(other, i), factor, u, v, mirror) for i, frame in enumerate(clip.frames)]
         )
 
-    def _frame(self, first: Frame, second: Frame, factor: float, u: float, v: float) -> Frame:
+    def _frame(self, first: Frame, second: Frame, factor: float, u: float, v: float, mirror: bool) -> Frame:
         height, width = first.size
-        ratio = factor * min(height / second.size[0], width / second.size[1])
-        second = resize_frame(second, (max(int(second.size[0] * ratio), 2), max(int(second.size[1] * ratio), 2)))
+        second = pad_frame(_within(second, first.size), (0, 0), first.size, self.fill)
+        second = resize_frame(second, (max(int(height * factor), 2), max(int(width * factor), 2)))
+        second = flip_frame(second) if mirror else second
         h, w = second.size
-        x, y = int(u * max(w - width + 1, 1)), int(v * max(h - height + 1, 1))
+        x, y = int(u * max(w - width, 1)), int(v * max(h - height, 1))
         second = crop_frame(second, (x, y, min(x + width, w), min(y + height, h)))
-        second = pad_frame(second, (0, 0), (height, width), self.fill)
+        second = pad_frame(second, (0, 0), first.size, self.fill)
         mixed = first.array.astype(np.float32) * (1 - self.share) + second.array.astype(np.float32) * self.share
         return _join([first, second], np.rint(mixed).astype(first.array.dtype))
 
@@ -173,9 +188,7 @@ class CopyPaste(Transform):
     @staticmethod
     def _onto(frame: Frame, size: tuple[int, int]) -> Frame:
         """Resized to fit and padded to `size`."""
-        ratio = min(size[0] / frame.size[0], size[1] / frame.size[1])
-        frame = resize_frame(frame, (max(int(frame.size[0] * ratio), 1), max(int(frame.size[1] * ratio), 1)))
-        return pad_frame(frame, (0, 0), size)
+        return pad_frame(_within(frame, size), (0, 0), size)
 
     def _under(self, instances: Instances, cover: torch.Tensor) -> Instances:
         """The objects below, less what is covered; changed boxes are the bounds of what is left."""
