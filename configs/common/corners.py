@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fiddle as fdl
 
+from vidperc.data.transforms import CentreCropPad, Flip, PhotometricDistortion, Resize
 from vidperc.engine.experiment import Experiment
 from vidperc.engine.optim import AdamW
 from vidperc.engine.schedule import Schedule
@@ -13,6 +14,7 @@ from vidperc.image.preprocess_centred import CentredPreprocessor
 
 from .classes import coco_classes
 from .dense import dense_keys
+from .det_data import on_changed_coco
 
 
 def corner_detector(head: fdl.Config, *, batch_size: int, milestone: int) -> fdl.Config:
@@ -20,7 +22,7 @@ def corner_detector(head: fdl.Config, *, batch_size: int, milestone: int) -> fdl
     model = fdl.Config(
         MirroredDetector, preprocessor=fdl.Config(CentredPreprocessor), backbone=fdl.Config(HourglassNet), head=head
     )
-    return fdl.Config(
+    config = fdl.Config(
         Experiment,
         task="det",
         model=model,
@@ -36,3 +38,11 @@ def corner_detector(head: fdl.Config, *, batch_size: int, milestone: int) -> fdl
             optimizer=fdl.Config(AdamW, lr=5e-4, weight_decay=0.0),
         ),
     )
+    side = (511, 511)
+    transforms = [
+        fdl.Config(PhotometricDistortion),
+        fdl.Config(CentreCropPad, side),
+        fdl.Config(Resize, side, keep_ratio=False),
+        fdl.Config(Flip),
+    ]
+    return on_changed_coco(config, transforms)

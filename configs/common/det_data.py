@@ -55,7 +55,11 @@ def _bdd100k(root: str, split: str) -> list[VideoRecord]:
 def on_coco(config: fdl.Config, resize: fdl.Config | None = None) -> fdl.Config:
     """The experiment with COCO's images, whose sides `resize` sets: 1333 and 800 by default."""
     masks = getattr(getattr(config.model, "roi_head", None), "mask", None) is not None
-    transforms = [resize or fdl.Config(Resize, (1333, 800)), fdl.Config(Flip)]
+    return on_changed_coco(config, [resize or fdl.Config(Resize, (1333, 800)), fdl.Config(Flip)], masks)
+
+
+def on_changed_coco(config: fdl.Config, transforms: Sequence[fdl.Config], masks: bool = False) -> fdl.Config:
+    """The experiment with COCO's images, changed by `transforms` to learn from."""
     config.train_data = fdl.Config(coco_training, transforms, masks=masks)
     config.test_data = fdl.Config(coco_scoring, masks=masks)
     return config

@@ -12,6 +12,7 @@ from vidperc.image.necks.fpn import Caffe2FPN
 from vidperc.image.priors import GridPoints
 
 from ..common.dense import STRIDES, detectron_preprocessor, sgd, single_stage
+from ..common.det_data import on_coco
 from ..common.models import caffe_resnet
 from ..common.schedules import schedule_1x
 
@@ -28,7 +29,7 @@ def autoassign_r50_fpn_8x2_1x_coco() -> fdl.Config:
     neck = fdl.Config(
         Caffe2FPN, in_channels=(256, 512, 1024, 2048), start_level=1, extra="on_input", relu_before_extra=True
     )
-    return single_stage(
+    config = single_stage(
         head,
         backbone=caffe_resnet(norm="frozen_bn"),
         neck=neck,
@@ -36,3 +37,4 @@ def autoassign_r50_fpn_8x2_1x_coco() -> fdl.Config:
         schedule=schedule_1x(optimizer=sgd(norm_decay=0.0), warmup_iterations=1000),
         keys=((r"^head\.predictor\.center_prior\.", "head.criterion."),),
     )
+    return on_coco(config)

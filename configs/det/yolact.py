@@ -6,6 +6,8 @@ from typing import Any
 
 import fiddle as fdl
 
+from vidperc.checkpoint.initial import InitialWeights
+from vidperc.data.transforms import DropSmall, Expand, Flip, MinIoUCrop, PhotometricDistortion, Resize
 from vidperc.engine.schedule import Schedule
 from vidperc.image.assigners import MaxIoUAssigner
 from vidperc.image.box_coders import DeltaCoder
@@ -20,6 +22,7 @@ from vidperc.image.heads.yolact_masks import MaskLoss, Protonet, SemanticBranch
 from vidperc.image.necks.fpn import BilinearFPN
 
 from ..common.dense import sgd, single_stage
+from ..common.det_data import on_changed_coco
 from ..common.models import preprocessor, resnet
 
 NAMES = ((r"^mask_head\.protonet\.", "head.protonet.layers."), (r"^segm_head\.segm_conv\.", "head.semantic."))
@@ -41,7 +44,7 @@ def _yolact(depth: int, schedule: fdl.Config) -> fdl.Config:
         ),
         postprocessor=fdl.Config(YOLACTPostprocessor, coder=coder),
     )
-    return single_stage(
+    config = single_stage(
         head,
         backbone=resnet(depth, frozen_stages=-1, norm_eval=False),
         neck=fdl.Config(BilinearFPN, in_channels=(256, 512, 1024, 2048), start_level=1, extra="on_input"),
@@ -51,6 +54,20 @@ def _yolact(depth: int, schedule: fdl.Config) -> fdl.Config:
         schedule=schedule,
         keys=NAMES,
     )
+    config.initial = fdl.Config(InitialWeights, backbone=f"torchvision://resnet{depth}")
+    return on_changed_coco(config, _augmentation(), masks=True)
+
+
+def _augmentation() -> list[fdl.Config]:
+    """SSD's, in one size."""
+    return [
+        fdl.Config(DropSmall, 4.0),
+        fdl.Config(Expand),
+        fdl.Config(MinIoUCrop),
+        fdl.Config(Resize, (550, 550), keep_ratio=False),
+        fdl.Config(Flip),
+        fdl.Config(PhotometricDistortion),
+    ]
 
 
 def _schedule(lr: float = 0.001, **changes: Any) -> fdl.Config:

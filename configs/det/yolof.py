@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fiddle as fdl
 
+from vidperc.data.transforms import Flip, RandomShift, Resize
 from vidperc.engine.optim import Rule
 from vidperc.image.heads.dense import DenseHead
 from vidperc.image.heads.dense_postprocess import DensePostprocessor
@@ -12,6 +13,7 @@ from vidperc.image.necks.dilated_encoder import DilatedEncoder
 from vidperc.image.priors import AnchorGenerator
 
 from ..common.dense import sgd, single_stage
+from ..common.det_data import on_changed_coco
 from ..common.models import caffe_preprocessor, caffe_resnet
 from ..common.schedules import schedule_1x
 
@@ -28,7 +30,7 @@ def yolof_r50_c5_8x8_1x_coco() -> fdl.Config:
         postprocessor=fdl.Config(DensePostprocessor, coder=coder, iou_threshold=0.6),
     )
     slow_backbone = (Rule(r"^backbone\.", lr=1 / 3),)
-    return single_stage(
+    config = single_stage(
         head,
         backbone=caffe_resnet(out_indices=(3,), norm="frozen_bn"),
         neck=fdl.Config(DilatedEncoder),
@@ -41,3 +43,4 @@ def yolof_r50_c5_8x8_1x_coco() -> fdl.Config:
         ),
         keys=NAMES,
     )
+    return on_changed_coco(config, [fdl.Config(Resize, (1333, 800)), fdl.Config(Flip), fdl.Config(RandomShift)])

@@ -1,4 +1,4 @@
-"""What YOLOX learns from: sizes, and the pictures of the last epochs."""
+"""What detectors learn from: YOLOX's mosaics and last epochs, the sizes of others' pictures."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 import torch
 from vidperc.configs.common.yolox_data import mosaics, sizes_of_steps
 
+from vidperc.data.datasets import ClipDataset
 from vidperc.data.synthetic import synthetic_videos
 from vidperc.models import get_config
 
@@ -45,3 +46,21 @@ def test_recipes(name, factors, mixup, flat):
     assert given.get("factors") == factors
     assert given.get("mixup") == mixup
     assert config.schedule.curve.flat == flat
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [
+        ("yolof_r50_c5_8x8_1x_coco", {(800, 1280)}),
+        ("yolact_r50_1x8_coco", {(550, 550)}),
+        ("cornernet_hourglass104_mstest_8x6_210e_coco", {(511, 511)}),
+    ],
+)
+def test_pictures_of_a_recipe(name, sizes):
+    data = get_config(name).train_data
+    transforms = [fdl.build(each) for each in data.transforms]
+    dataset = ClipDataset(synthetic_videos("train", 2, 3, (200, 320), "vis"), transforms=transforms)
+    clips = [dataset[number, number] for number in range(6)]
+    assert {clip[0].size for clip in clips} == sizes
+    assert sum(len(clip[0].instances) for clip in clips) > 5
+    assert data.masks == ("yolact" in name)
