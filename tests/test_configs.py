@@ -43,6 +43,7 @@ FIRST_WAVE = (
     "FSAF", "FoveaBox", "SABL",
     "PAFPN", "Dynamic R-CNN", "Double Heads", "GN+WS", "Libra R-CNN", "GCNet", "Empirical Attention", "DyHead",
     "TridentNet", "FPG", "NAS-FPN", "YOLOF", "AutoAssign", "YOLACT", "NAS-FCOS", "CornerNet", "CentripetalNet",
+    "TridentNet", "FPG", "NAS-FPN", "DetectoRS", "RFP", "SAC",
 )  # fmt: skip
 
 

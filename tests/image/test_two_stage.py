@@ -12,6 +12,7 @@ from vidperc.configs.common import two_stage as build
 from vidperc.configs.det import (
     carafe,
     cascade_rpn,
+    detectors,
     double_head,
     dynamic_rcnn,
     empirical_attention,
@@ -38,7 +39,7 @@ def shrink(model: fdl.Config) -> fdl.Config:
     """A ResNet-18 of an eighth of the width, 16 channels after the neck, few regions."""
     backbone = model.backbone
     backbone.base_channels, backbone.frozen_stages, backbone.norm_eval = 8, -1, False
-    if backbone.norm == "frozen_bn":
+    if getattr(backbone, "norm", "bn") == "frozen_bn":
         backbone.norm = "bn"
     backbone.depth = 18
     channels = 8 * 2 ** (len(getattr(backbone, "strides", (0, 0, 0, 0))) - 1)
@@ -143,6 +144,16 @@ def shrunken_deep(config: fdl.Config) -> fdl.Config:
     return model
 
 
+def shrunken_detectors() -> fdl.Config:
+    """With switchable convolutions in C3 alone, as the maps of C5 are too small for them."""
+    model = shrunken_deep(detectors.detectors_cascade_rcnn_r50_1x_coco())
+    again = model.neck.backbone
+    model.backbone.sac_stages = again.sac_stages = (1,)
+    again.base_channels, again.frozen_stages, again.norm_eval, again.guide_channels = 8, -1, False, 16
+    model.neck.hidden = 4
+    return model
+
+
 MODELS = {
     "rpn": lambda: shrink(build.rpn()),
     "guided": lambda: shrink(guided_anchoring.ga_faster_r50_caffe_fpn_1x_coco().model),
@@ -168,6 +179,7 @@ MODELS = {
     "sabl": lambda: shrink(sabl.sabl_faster_rcnn_r50_fpn_1x_coco().model),
     "sabl_cascade": lambda: shrink(sabl.sabl_cascade_rcnn_r50_fpn_1x_coco().model),
     "pisa": lambda: shrink(pisa.pisa_mask_rcnn_r50_fpn_1x_coco().model),
+    "detectors": shrunken_detectors,
     "cascade": lambda: shrink(build.cascade_rcnn()),
     "cascade_mask": lambda: shrink(build.cascade_mask_rcnn()),
 }

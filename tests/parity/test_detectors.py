@@ -7,6 +7,7 @@ import pytest
 
 GOLDENS = (
     "cascade_rcnn_r50_fpn_1x_coco",
+    "detectors_cascade_rcnn_r50_1x_coco",
     "dh_faster_rcnn_r50_fpn_1x_coco",
     "dynamic_rcnn_r50_fpn_1x_coco",
     "crpn_r50_caffe_fpn_1x_coco",

@@ -32,8 +32,8 @@ def load_backbone(
 ) -> LoadReport:
     """Fill a backbone from a file, a URL or `torchvision://resnet50`.
 
-    Counters of batches, which some files leave out, do not matter; the offsets of deformable convolutions, which
-    no classifier has, begin at nothing.
+    Counters of batches, which some files leave out, do not matter. Layers that no classifier has begin as their
+    `complete` says (`vidperc.layers.added`).
 
     Args:
         convert: from the file's names and layouts to the backbone's (`vidperc.checkpoint.classifiers`), where they are
@@ -46,7 +46,7 @@ def load_backbone(
     target = backbone.state_dict()
     state = without_prefix(state_of(read_checkpoint(path), path)[0])
     state = without_classifier(state if convert is None else convert(state), set(target))
-    for name, value in target.items():
-        if ".conv_offset." in name:
-            state.setdefault(name, value)
+    for prefix, module in backbone.named_modules():
+        if hasattr(module, "complete"):
+            module.complete(state, prefix)
     return load_state(backbone, state, str(path), strict=strict)

@@ -47,7 +47,11 @@ class InitialWeights:
             reports.append(begin_with(model, local_file(self.model), rules))
         if self.backbone is not None:
             detector: Any = getattr(model, "detector", model)
-            reports.append(load_backbone(detector.backbone, self.backbone, convert=self.convert))
+            again = getattr(
+                getattr(detector, "neck", None), "backbones", ()
+            )  # that look at the image once more (`RFP`)
+            for part in (detector.backbone, *again):
+                reports.append(load_backbone(part, self.backbone, convert=self.convert))
         flow = getattr(model, "flow", None)
         if self.flow is not None:
             if not isinstance(flow, nn.Module):

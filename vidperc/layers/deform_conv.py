@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import deform_conv2d
 
+from .added import keep_own
+
 
 class DeformConv(nn.Module):
     """A convolution whose sampling points move by predicted offsets (v1).
@@ -47,6 +49,9 @@ class DeformConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.sample(x, self.conv_offset(x), None)
+
+    def complete(self, state: dict[str, Tensor], prefix: str) -> None:
+        keep_own(self, state, prefix, "conv_offset")
 
     def sample(self, x: Tensor, offset: Tensor, mask: Tensor | None) -> Tensor:
         """Convolve at the given offsets (B, 2 * deform_groups * k * k, H, W), in y, x order."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...layers.added import keep_own
 from .resnet import Bottleneck
 
 WAVE_LENGTH = 1000.0
@@ -124,6 +125,9 @@ class AttentionBottleneck(Bottleneck):
     ) -> None:
         super().__init__(in_channels, width, **options)
         self.gen_attention_block = attention(self.conv3.in_channels)
+
+    def complete(self, state: dict[str, Tensor], prefix: str) -> None:
+        keep_own(self, state, prefix, "gen_attention_block")
 
     def inner(self, x: Tensor) -> Tensor:
         return self.gen_attention_block(super().inner(x))

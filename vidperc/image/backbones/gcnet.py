@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ...layers.added import keep_own
 from .resnet import Bottleneck
 
 
@@ -47,6 +48,9 @@ class ContextBottleneck(Bottleneck):
     def __init__(self, in_channels: int, width: int, *, ratio: float = 1 / 16, **options: Any) -> None:
         super().__init__(in_channels, width, **options)
         self.context_block = ContextBlock(width * self.expansion, ratio)
+
+    def complete(self, state: dict[str, Tensor], prefix: str) -> None:
+        keep_own(self, state, prefix, "context_block")
 
     def widen(self, x: Tensor) -> Tensor:
         return self.context_block(super().widen(x))
