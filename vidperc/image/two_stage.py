@@ -13,6 +13,7 @@ from .detector import Detector, TwoStageDetector
 from .heads.rpn import ProposalHead
 from .preprocess import Image, Preprocessor
 from .roi_heads.cascade import CascadeRoIHead
+from .roi_heads.grid import GridRoIHead
 from .roi_heads.roi_head import RoIHead
 
 
@@ -36,7 +37,7 @@ class RPN(Detector):
 
 
 class RCNN(TwoStageDetector):
-    """Faster, Mask and Cascade R-CNN; without `rpn` Fast R-CNN, whose proposals come with the images.
+    """Faster, Mask, Cascade and Grid R-CNN; without `rpn` Fast R-CNN, whose proposals come with the images.
 
     The video methods enter by `extract_features`, `propose`, `roi_head.roi_features`,
     `roi_head.box_head.shared` / `.outputs` and `roi_head.postprocessor`.
@@ -49,7 +50,7 @@ class RCNN(TwoStageDetector):
         backbone: nn.Module,
         neck: nn.Module | None = None,
         rpn: ProposalHead | None,
-        roi_head: RoIHead | CascadeRoIHead,
+        roi_head: RoIHead | CascadeRoIHead | GridRoIHead,
     ) -> None:
         super().__init__(preprocessor=preprocessor, backbone=backbone, neck=neck)
         self.rpn, self.roi_head = rpn, roi_head
