@@ -47,7 +47,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 def main(arguments: list[str]) -> int:
     options = parse(arguments)
     source = int(options.input) if options.input.isdigit() else options.input
-    video = vidperc.Video(source)
+    video = vidperc.Video(source, same_size=False)
     out = options.out or Path(f"{Path(options.input).stem or 'camera'}_tracked.mp4")
     results = options.results or out.with_suffix(".txt")
     model = vidperc.load(options.model, options.checkpoint, options.device, options.precision)
