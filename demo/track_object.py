@@ -21,6 +21,7 @@ from vidperc.io.writers import VideoWriter
 from vidperc.sequence import AUTOCAST
 from vidperc.structures import Frame, Instances, TrackState
 from vidperc.video.siamrpn import SiamRPN
+from vidperc.video.stark import STARK
 from vidperc.visualize import check_display, draw
 
 
@@ -37,7 +38,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--precision", default="fp32", choices=list(AUTOCAST))
     parser.add_argument("--out", type=Path, help="video to write, default INPUT_tracked.mp4")
     parser.add_argument("--results", type=Path, help="text file to write, default beside the video")
-    parser.add_argument("--redetect", action="store_true", help="search the whole frame when the object is lost")
+    parser.add_argument("--redetect", action="store_true", help="SiamRPN++: search the whole frame for what is lost")
     options = parser.parse_args(arguments)
     if bool(options.box) == options.select:
         parser.error("give the object's --box X Y W H, or --select it")
@@ -51,8 +52,10 @@ def main(arguments: list[str]) -> int:
     out = options.out or Path(f"{Path(options.input).stem or 'camera'}_tracked.mp4")
     results = options.results or out.with_suffix(".txt")
     model = vidperc.load(options.model, options.checkpoint, options.device, options.precision)
-    if not isinstance(model, SiamRPN):
+    if not isinstance(model, SiamRPN | STARK):
         raise ValueError(f"{options.model} does not follow single objects")
+    if options.redetect and not isinstance(model, SiamRPN):
+        raise ValueError(f"{options.model} looks about an object's last box alone: only SiamRPN++ can --redetect")
     prompt = None if options.select else corners(options.box)
     followed = follow(model, video, options.input, prompt, options.redetect)
     first = next(followed, None)  # before there is a file: a box that does not fit leaves none
@@ -69,7 +72,7 @@ def main(arguments: list[str]) -> int:
 
 
 def follow(
-    model: SiamRPN, video: vidperc.Video, name: str, prompt: torch.Tensor | None, redetect: bool
+    model: SiamRPN | STARK, video: vidperc.Video, name: str, prompt: torch.Tensor | None, redetect: bool
 ) -> Iterator[tuple[Frame, Instances]]:
     """Each frame with its objects; without a prompt (N, 4) one is drawn on the first frame. Errors have the `name`."""
     session = None
@@ -79,7 +82,7 @@ def follow(
             session = vidperc.open_session(model, given, name)
         objects = session.update(frame)
         assert objects is not None and objects.states is not None
-        if redetect and bool((objects.states == int(TrackState.LOST)).any()):
+        if redetect and isinstance(model, SiamRPN) and bool((objects.states == int(TrackState.LOST)).any()):
             objects = model.redetect(frame, session.state)
         yield frame, objects
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+import fiddle as fdl
 import numpy as np
 import pytest
 import torch
@@ -11,6 +12,7 @@ import torch
 import vidperc
 from vidperc.image.function import FunctionDetector
 from vidperc.image.hog import HogPeopleDetector
+from vidperc.models import prepare
 from vidperc.sequence import SequenceModel
 from vidperc.structures import Frame, Instances, Video
 from vidperc.video.bot_sort import BoTSORT
@@ -77,6 +79,16 @@ class Middles:
         return torch.stack([frame.image[0, y + k, x + k].float() for k in (-5, 0, 5)], 1)  # (N, 3)
 
 
+def untrained(name: str) -> SequenceModel:
+    torch.manual_seed(0)
+    return prepare(fdl.build(vidperc.get_config(name).model))
+
+
+def video_of(frames: np.ndarray | Iterator[np.ndarray] | Video) -> Video:
+    """A video, with something to follow in it."""
+    return vidperc.Video(frames, prompt=PROMPT)
+
+
 MODELS: dict[str, Callable[[], SequenceModel]] = {
     "function": lambda: FunctionDetector(bright),
     "hog": HogPeopleDetector,
@@ -91,7 +103,11 @@ MODELS: dict[str, Callable[[], SequenceModel]] = {
     "botsort": lambda: TrackByDetection(FunctionDetector(bright), BoTSORT(camera=SparseFlowMotion(downscale=1))),
     "deepsort": lambda: TrackByDetection(FunctionDetector(bright), DeepSORT(), reid=Middles()),
     "tracktor": lambda: vidperc.load("tracktor"),
+    "siamese_rpn": lambda: untrained("tiny_siamese_rpn"),
+    "stark_st1": lambda: untrained("tiny_stark_st1"),
+    "stark_st2": lambda: untrained("tiny_stark_st2"),
 }
+PROMPT = [20.0, 30, 60, 70]  # what trackers of single objects follow; others take no notice
 
 
 @pytest.fixture(params=MODELS, name="model")
@@ -109,15 +125,15 @@ def assert_same(a: list[Instances], b: list[Instances], tolerance: float = 0.0) 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 9])
 def test_one_result_per_frame(model, length):
-    results = list(model.stream(Video.from_frames(moving_squares(length, 0))))
+    results = list(model.stream(video_of(moving_squares(length, 0))))
     assert len(results) == length
     assert all(isinstance(result, Instances) for result in results)
 
 
 def test_interleaved_videos_do_not_touch_each_other(model):
     videos = [moving_squares(12, 1), moving_squares(12, 2)]
-    alone = [list(model.stream(Video.from_frames(video))) for video in videos]
-    sessions = [vidperc.open_session(model) for _ in videos]
+    alone = [list(model.stream(video_of(video))) for video in videos]
+    sessions = [vidperc.open_session(model, PROMPT) for _ in videos]
     together: list[list[Instances]] = [[], []]
     for t in range(12):
         for k, session in enumerate(sessions):
@@ -133,7 +149,7 @@ def test_batched_steps_equal_single_ones(model):
     videos = [[Frame.from_array(array, t) for t, array in enumerate(moving_squares(8, seed))] for seed in (3, 4)]
     tolerance = 1e-3 if any(True for _ in model.parameters()) else 0.0  # a network's sums depend on the batch
     with model.inference():
-        singles, pairs = [model.init_state() for _ in videos], [model.init_state() for _ in videos]
+        singles, pairs = ([model.init_state(video_of(moving_squares(1, 0))) for _ in videos] for _ in range(2))
         for t in range(8):
             frames = [video[t] for video in videos]
             one_by_one = [model.step(frame, state) for frame, state in zip(frames, singles, strict=True)]
@@ -144,25 +160,25 @@ def test_batched_steps_equal_single_ones(model):
 
 def test_a_slice_is_a_video(model):
     array = moving_squares(12, 5)
-    part = Video.from_frames(array)[3:9]
-    assert_same(list(model.stream(part)), list(model.stream(Video.from_frames(array[3:9]))))
+    part = video_of(Video.from_frames(array)[3:9])
+    assert_same(list(model.stream(part)), list(model.stream(video_of(array[3:9]))))
 
 
 def test_a_live_iterator_works(model):
     array = moving_squares(8, 6)
-    live = vidperc.Video(iter(array))
+    live = video_of(iter(array))
     assert live.is_live
-    assert_same(list(model.stream(live)), list(model.stream(Video.from_frames(array))))
+    assert_same(list(model.stream(live)), list(model.stream(video_of(array))))
 
 
 def test_given_numbering_and_times_do_not_matter(model):
     """Frames that start at number 100 give what they give from 0: a model counts in its state."""
     array = moving_squares(6, 7)
     late = [Frame.from_array(picture, 100 + t, time=3.0 + t / 10) for t, picture in enumerate(array)]
-    session = vidperc.open_session(model)
+    session = vidperc.open_session(model, PROMPT)
     results = [session.update(frame) for frame in late]
     results = [result for result in results if result is not None] + session.finish()
-    assert_same(results, list(model.stream(Video.from_frames(array))))
+    assert_same(results, list(model.stream(video_of(array))))
 
 
 def test_tf32_is_refused_without_an_nvidia_gpu():

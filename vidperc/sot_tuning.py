@@ -47,13 +47,13 @@ def tune_siamese(
     Raises:
         ValueError: no SiamRPN, another setting, or no data. FileNotFoundError: the data.
     """
+    if not issubclass(fdl.get_callable(get_config(name).model), SiamRPN):  # type: ignore[arg-type]
+        raise ValueError(f"'{name}' is no SiamRPN: its boxes do not depend on {', '.join(SETTINGS)}")
     unknown = sorted(set(values or ()) - set(SETTINGS))
     if unknown:
         raise ValueError(f"settings of a siamese tracker are {', '.join(SETTINGS)}, not {', '.join(unknown)}")
     records = _records(name, data_root, sequences)
-    model = load(name, **model_options)
-    if not isinstance(model, SiamRPN):
-        raise ValueError(f"'{name}' is no SiamRPN")
+    model: Any = load(name, **model_options)
     truths = [truth_of(record) for record in records]
 
     def success(number: int, boxes: np.ndarray) -> float:

@@ -145,8 +145,9 @@ def test_tuning_a_siamese_tracker_by_name(tmp_path):
     assert trials[0].measured is not None and 0 <= trials[0].measured <= 1
     with pytest.raises(ValueError, match="settings of a siamese tracker"):
         tune_siamese("tiny_siamese_rpn", tmp_path, {"lr": [0.3]})
-    with pytest.raises(ValueError, match="no SiamRPN"):
-        tune_siamese("sort", tmp_path)
+    for name in ("sort", "stark_st2_r50_50e_lasot"):
+        with pytest.raises(ValueError, match=f"'{name}' is no SiamRPN: its boxes do not depend on penalty"):
+            tune_siamese(name, tmp_path)
 
 
 def test_by_name_on_a_benchmark(tmp_path):
