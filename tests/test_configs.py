@@ -5,6 +5,7 @@ from __future__ import annotations
 import fiddle as fdl
 import pytest
 import torch
+from fiddle.experimental import serialization
 
 import vidperc
 from vidperc.engine.experiment import Experiment
@@ -24,9 +25,10 @@ def test_there_are_models_of_every_kind():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_config_builds(name):
-    """On the meta device: all parts and shapes, no memory."""
+    """On the meta device: all parts and shapes, no memory. It can be written beside a run."""
     config = vidperc.get_config(name)
     assert fdl.get_callable(config) is Experiment
+    assert serialization.dump_json(config)
     assert config.task in (*TASKS, "reid")
     if name in ARCHITECTURES:
         override(config.model, "pretrained", False)

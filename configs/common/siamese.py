@@ -88,7 +88,7 @@ def siamese_training() -> fdl.Config:
 
 def siamese_schedule() -> fdl.Config:
     """20 epochs of SGD; of the backbone layers 2 to 4 learn from epoch 10 on, at a tenth of the rate."""
-    rest = Rule(r"^backbone\.", lr=0.1, start=EPOCHS / 2)
+    rest = fdl.Config(Rule, r"^backbone\.", lr=0.1, start=EPOCHS / 2)
     return fdl.Config(
         Schedule,
         epochs=EPOCHS,

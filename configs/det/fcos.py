@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import fiddle as fdl
-import torch
+from torch.nn.functional import relu
 
 from vidperc.image.assigners import PointRangeAssigner
 from vidperc.image.distance_coders import DistanceCoder, StrideDistanceCoder
@@ -53,7 +53,7 @@ def _tricks(classes: tuple[str, ...] | None = None, **parts: Any) -> fdl.Config:
     """Centre sampling, distances in strides, centerness from the box tower, GIoU."""
     config = _fcos(classes, **parts)
     head, coder = config.model.head, fdl.Config(StrideDistanceCoder)
-    head.predictor.positive = torch.relu
+    head.predictor.positive = relu
     head.predictor.centerness_on = "reg"
     head.predictor.conv_bias = True
     head.criterion.coder = head.postprocessor.coder = coder

@@ -29,7 +29,7 @@ def yolof_r50_c5_8x8_1x_coco() -> fdl.Config:
         criterion=fdl.Config(YOLOFCriterion, assigner=fdl.Config(UniformAssigner), coder=coder),
         postprocessor=fdl.Config(DensePostprocessor, coder=coder, iou_threshold=0.6),
     )
-    slow_backbone = (Rule(r"^backbone\.", lr=1 / 3),)
+    slow_backbone = (fdl.Config(Rule, r"^backbone\.", lr=1 / 3),)
     config = single_stage(
         head,
         backbone=caffe_resnet(out_indices=(3,), norm="frozen_bn"),
