@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,9 @@ from pathlib import Path
 import fiddle as fdl
 import numpy as np
 
-from vidperc.data.datasets import ClipDataset
 from vidperc.data.frame_samplers import Pair
 from vidperc.data.mixed import MixedClips
+from vidperc.data.objects import ObjectClips
 from vidperc.data.readers.coco import read_coco
 from vidperc.data.readers.pascal import read_imagenet_det, read_imagenet_vid
 from vidperc.data.transforms import Transform
@@ -21,7 +20,7 @@ from vidperc.data.transforms.siamese import SiamesePair
 from vidperc.engine.experiment import TrainData
 from vidperc.engine.optim import SGD, Rule
 from vidperc.engine.schedule import Curve, Schedule
-from vidperc.structures import Instances, VideoRecord
+from vidperc.structures import VideoRecord
 
 EPOCHS = 20
 
@@ -48,29 +47,13 @@ def mixed_pairs(
 ) -> TrainData:
     """Pairs of several data sets, of which `samples` are an epoch, taken from each in the given shares.
 
-    Within a data set every object comes equally often, however long it is seen. Both frames of a pair are of one
-    data set, those of two different objects too.
+    Within a data set every object comes equally often, however long it is seen. Both objects of a pair are of one
+    data set.
     """
-    parts = [ClipDataset(source, Pair(100), transforms) for source in sources]
-    repeats: list[float] = []
-    for part, share in zip(parts, shares, strict=True):
-        weights = [frame_weights(record) for record in part.records]
-        counts = np.array([weights[video].get(frame, 1.0) for video, frame in part.keys])
-        repeats += (counts * samples * share / counts.sum()).tolist()
-    return TrainData(MixedClips(parts), repeats=repeats)
-
-
-def frame_weights(record: VideoRecord) -> dict[int, float]:
-    """How often each annotated frame comes where every object comes once, and then in one of its frames."""
-    frames = {index: _identities(objects, index) for index, objects in record.instances.items()}
-    seen = Counter(identity for identities in frames.values() for identity in identities)
-    return {index: sum(1 / seen[identity] for identity in identities) for index, identities in frames.items()}
-
-
-def _identities(objects: Instances, frame: int) -> list[tuple[int, ...]]:
-    """What tells the objects that count apart; without ids each is one of its frame alone."""
-    rows = [row for row in range(len(objects)) if objects.ignored is None or not bool(objects.ignored[row])]
-    return [(frame, row) if objects.ids is None else (int(objects.ids[row]),) for row in rows]
+    parts = [ObjectClips(source, Pair(100), transforms) for source in sources]
+    factors = [samples * share / part.weights.sum() for part, share in zip(parts, shares, strict=True)]
+    repeats = np.concatenate([part.weights * factor for part, factor in zip(parts, factors)])
+    return TrainData(MixedClips(parts), repeats=repeats.tolist())
 
 
 def published_pairs(data: str = "data", samples: int = 600_000, grey: float = 0.0) -> TrainData:

@@ -467,6 +467,19 @@ def test_both_objects_of_a_pair_are_of_one_data_set():
     assert len({search for _, search in shown}) > 15  # others, not always the same
 
 
+def test_the_other_object_is_drawn_by_object_not_by_frame():
+    """One is seen in 1 frame, the other in 9: each is every second one."""
+    from vidperc.data.objects import ObjectClips
+
+    objects = Instances(torch.tensor([[30.0, 30, 60, 60]]), ids=torch.tensor([0]))
+    records = [
+        VideoRecord(str(length), length=length, instances=dict.fromkeys(range(length), objects)) for length in (1, 9)
+    ]
+    data, rng = ObjectClips(records), np.random.default_rng(0)
+    drawn = np.bincount([data.draw(rng) for _ in range(4000)], minlength=10) / 4000
+    assert drawn == pytest.approx([0.5, *[0.5 / 9] * 9], abs=0.03)
+
+
 def test_thirty_steps_halve_the_loss_and_every_parameter_learns():
     model = untrained().train()
     clips = pairs(4, positive=1.0)
@@ -548,7 +561,9 @@ def test_published_numbers(benchmark, numbers, batch, grey):
 
 
 def test_published_schedule_and_mix():
-    from vidperc.configs.common.siamese import RiseAndFall, frame_weights, mixed_pairs
+    from vidperc.configs.common.siamese import RiseAndFall, mixed_pairs
+
+    from vidperc.data.objects import frame_weights
 
     curve = RiseAndFall()
     rates = [curve((epoch + 0.5) / 20) for epoch in range(20)]

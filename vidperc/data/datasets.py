@@ -142,9 +142,13 @@ class ClipDataset(Clips):
         frames = [_usable(cache[index], record) for index in numbers]
         return Clip(frames=frames, key=position, video=record.name)
 
+    def draw(self, rng: np.random.Generator) -> int:
+        """The number of another clip, for a transform that joins several."""
+        return int(rng.integers(len(self.keys)))
+
     def _clip(self, number: int, rng: np.random.Generator) -> Clip:
         def more() -> Clip:
-            return self.raw_clip(int(rng.integers(len(self.keys))), rng)
+            return self.raw_clip(self.draw(rng), rng)
 
         clip = apply_all(self.transforms, self.raw_clip(number, rng), rng, more)
         objects = clip[clip.key].instances
