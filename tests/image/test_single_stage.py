@@ -22,6 +22,9 @@ from vidperc.structures import ImageList
 WIDTH = 32  # the least that group normalisation in 32 groups allows
 
 
+NARROW = {"channels": WIDTH, "blocks": 2, "stages": 2}  # of necks that say how many
+
+
 def shrink_head(config: fdl.Config, **changes) -> None:
     """The arguments among `changes` that the part has."""
     known = inspect.signature(fdl.get_callable(config)).parameters
@@ -39,7 +42,8 @@ def on_pyramid(name: str) -> fdl.Config:
     pyramid, *more = (model.neck[0], model.neck[1]) if fdl.get_callable(model.neck) is nn.Sequential else (model.neck,)
     pyramid.in_channels, pyramid.out_channels = (8, 16, 32, 64), WIDTH
     for part in (pyramid, *more):
-        shrink_head(part, channels=WIDTH, blocks=2, stages=2)
+        known = inspect.signature(fdl.get_callable(part)).parameters
+        shrink_head(part, **{key: value for key, value in NARROW.items() if key in known})
     shrink_head(model.head.predictor, in_channels=WIDTH, channels=WIDTH, convs=2, classes=3)
     return model
 
