@@ -70,15 +70,14 @@ class StarkTransformer(nn.Module):
 
     def forward(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """The decoded query (N, D) and the encoded tokens (N, S, D)."""
-        padding = tokens.padding if bool(tokens.padding.any()) else None
         memory = tokens.values
         for layer in self.encoder:
-            memory = layer(memory, tokens.positions, padding)
+            memory = layer(memory, tokens.positions, tokens.padding)
         key = memory + tokens.positions
         place = self.query_embedding.weight.expand(len(memory), -1, -1)  # (N, 1, D)
         query = torch.zeros_like(place)
         for layer in self.decoder:
-            query = layer(query, place, memory, key, padding)
+            query = layer(query, place, memory, key, tokens.padding)
         return self.norm(query)[:, 0], memory
 
 
