@@ -297,6 +297,17 @@ def test_embedded_positions_stretch_over_the_map():
     torch.testing.assert_close(wide[0], torch.tensor([0.0, 0.25, 0.75, 1.0]))
 
 
+def test_norms_and_positions_of_swin_do_not_decay():
+    config = get_config("faster_rcnn_swin-t_fpn_1x_det_bdd100k")
+    with torch.device("meta"):
+        model = fdl.build(config.model)
+    groups = fdl.build(config.schedule).optimizer.groups(model)
+    decays = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    still = {name for name, p in model.named_parameters() if decays[id(p)] == 0}
+    assert {group["lr"] for group in groups} == {1e-4}
+    assert still == {name for name, _ in model.named_parameters() if "norm" in name or "position_bias_table" in name}
+
+
 @torch.no_grad()
 def test_resolutions_of_hrnet_exchange():
     """Without blocks and with 1x1 convolutions of ones, a map gets the pixels of the coarser one."""
