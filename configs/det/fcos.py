@@ -7,6 +7,7 @@ from typing import Any
 import fiddle as fdl
 from torch.nn.functional import relu
 
+from vidperc.engine.schedule import held, rising
 from vidperc.image.assigners import PointRangeAssigner
 from vidperc.image.distance_coders import DistanceCoder, StrideDistanceCoder
 from vidperc.image.heads.dense import DenseHead
@@ -35,7 +36,7 @@ def _head(classes: int = 80) -> fdl.Config:
 
 
 def _training(schedule: Any = schedule_1x) -> fdl.Config:
-    return schedule(optimizer=sgd(bias_lr=2.0, bias_decay=0.0), warmup_ratio=1 / 3, clip_norm=35.0)
+    return schedule(optimizer=sgd(bias_lr=2.0, bias_decay=0.0), warmup_ratio=1 / 3, warmup=held, clip_norm=35.0)
 
 
 def _fcos(classes: tuple[str, ...] | None = None, **parts: Any) -> fdl.Config:
@@ -60,7 +61,7 @@ def _tricks(classes: tuple[str, ...] | None = None, **parts: Any) -> fdl.Config:
     head.criterion.box_loss = giou_loss
     head.criterion.assigner.radius = 1.5
     head.postprocessor.iou_threshold = 0.6
-    config.schedule.clip_norm = None
+    config.schedule.clip_norm, config.schedule.warmup = None, rising
     return config
 
 

@@ -7,7 +7,7 @@ from torch import nn
 from vidperc.engine.ema import EMA
 from vidperc.engine.memory import recompute
 from vidperc.engine.optim import SGD, AdamW, Rule, set_rate, wake
-from vidperc.engine.schedule import Cosine, Poly, Schedule
+from vidperc.engine.schedule import Cosine, Poly, Schedule, held
 
 
 def test_steps_by_epoch_and_warm_up():
@@ -17,6 +17,11 @@ def test_steps_by_epoch_and_warm_up():
     assert schedule.factor(5, 100) == pytest.approx(0.55)
     factors = [schedule.factor(i, 100) for i in (10, 799, 800, 1099, 1100)]
     assert factors == pytest.approx([1, 1, 0.1, 0.1, 0.01])
+
+
+def test_a_warm_up_that_is_held():
+    schedule = Schedule(epochs=12, milestones=(8, 11), warmup_iterations=10, warmup_ratio=0.25, warmup=held)
+    assert [schedule.factor(i, 100) for i in (0, 9, 10, 800)] == pytest.approx([0.25, 0.25, 1, 0.1])
 
 
 def test_steps_by_iteration():

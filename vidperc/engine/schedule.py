@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ..sequence import Precision
@@ -42,6 +42,16 @@ class Poly(Curve):
         return self.final + (1 - self.final) * max(1 - progress, 0.0) ** self.power
 
 
+def rising(progress: float) -> float:
+    """A warm-up in a straight line."""
+    return progress
+
+
+def held(progress: float) -> float:
+    """A warm-up that stays where it begins, until the first step after it."""
+    return 0.0
+
+
 @dataclass(frozen=True)
 class Schedule:
     """A training recipe.
@@ -52,7 +62,8 @@ class Schedule:
         milestones: when the learning rate is multiplied by `gamma`, in epochs (or steps).
         gamma: factor at each milestone.
         curve: the factor over the run instead of milestones: `Cosine`, `Poly`.
-        warmup_iterations: steps over which the rate rises linearly from `warmup_ratio` times itself.
+        warmup_iterations: steps in which the rate comes from `warmup_ratio` times itself to itself.
+        warmup: how, `rising` or `held`: the part of the way as a function of the part of these steps.
         optimizer: with its learning rate for `batch_size`.
         batch_size: clips per optimiser step, over all processes and accumulated batches together.
         accumulate: backward passes per step; each process sees batch_size / (accumulate * processes) at once.
@@ -71,6 +82,7 @@ class Schedule:
     curve: Curve | None = None
     warmup_iterations: int = 500
     warmup_ratio: float = 0.001
+    warmup: Callable[[float], float] = rising
     optimizer: Optimizer = field(default_factory=SGD)
     batch_size: int = 16
     accumulate: int = 1
@@ -101,5 +113,6 @@ class Schedule:
         else:
             factor = self.gamma ** sum(iteration >= self.steps(mark, per_epoch) for mark in self.milestones)
         if iteration < self.warmup_iterations:
-            factor *= self.warmup_ratio + (1 - self.warmup_ratio) * iteration / self.warmup_iterations
+            way = self.warmup(iteration / self.warmup_iterations)
+            factor *= self.warmup_ratio + (1 - self.warmup_ratio) * way
         return factor
