@@ -57,7 +57,7 @@ def schedule_cityscapes() -> fdl.Config:
 
 def schedule_voc() -> fdl.Config:
     """4 epochs of a data set repeated 3 times."""
-    return fdl.Config(Schedule, epochs=4, milestones=(3,), optimizer=fdl.Config(SGD, lr=0.01))
+    return fdl.Config(Schedule, epochs=4, milestones=(3,), warmup_iterations=0, optimizer=fdl.Config(SGD, lr=0.01))
 
 
 def schedule_of_transformers(epochs: int, **changes: Any) -> fdl.Config:

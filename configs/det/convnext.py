@@ -57,7 +57,7 @@ def _with_convnext(config: fdl.Config, size: str, epochs: int = 36) -> fdl.Confi
     """A ConvNeXt, trained in half precision."""
     config.model.backbone = fdl.Config(ConvNeXt, size, drop_path=TRAINING[size].drop_path)
     config.model.neck.in_channels = tuple(SIZES[size].channels * 2**stage for stage in range(4))
-    config.schedule = schedule_of_transformers(epochs, optimizer=_adamw(size), precision="fp16")
+    config.schedule = schedule_of_transformers(epochs, optimizer=_adamw(size), precision="fp16", batch_size=32)
     config.initial = fdl.Config(InitialWeights, backbone=f"torchvision://convnext_{size}", convert=convnext)
     return on_bdd100k(config, [usual_sides_of_bdd100k()] if epochs > 12 else None)
 

@@ -35,8 +35,9 @@ def _head(classes: int = 80) -> fdl.Config:
     )
 
 
-def _training(schedule: Any = schedule_1x) -> fdl.Config:
-    return schedule(optimizer=sgd(bias_lr=2.0, bias_decay=0.0), warmup_ratio=1 / 3, warmup=held, clip_norm=35.0)
+def _training(schedule: Any = schedule_1x, **changes: Any) -> fdl.Config:
+    optimizer = sgd(bias_lr=2.0, bias_decay=0.0)
+    return schedule(optimizer=optimizer, warmup_ratio=1 / 3, warmup=held, clip_norm=35.0, **changes)
 
 
 def _fcos(classes: tuple[str, ...] | None = None, **parts: Any) -> fdl.Config:
@@ -101,7 +102,7 @@ def _bdd100k(schedule: Any, depth: int = 50) -> dict[str, Any]:
         "classes": bdd100k_classes(),
         "backbone": caffe_resnet(depth),
         "preprocess": detectron_preprocessor(test_scale=(1280, 720), float_resize=True),
-        "schedule": _training(schedule),
+        "schedule": _training(schedule, batch_size=32),
     }
 
 

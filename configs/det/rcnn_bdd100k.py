@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import fiddle as fdl
+
+from vidperc.engine.optim import SGD, AdamW
 
 from ..common.backbones import with_dconv, with_depth
 from ..common.classes import bdd100k_classes
-from ..common.schedules import schedule_3x, schedule_5x
+from ..common.schedules import schedule_1x, schedule_3x, schedule_5x
 from ..common.two_stage import cascade_rcnn, experiment, faster_rcnn
 
 
-def _bdd100k(model: fdl.Config, schedule: fdl.Config | None = None) -> fdl.Config:
+def _bdd100k(model: fdl.Config, schedule: Callable[..., fdl.Config] = schedule_1x) -> fdl.Config:
     model.preprocessor.test_scale = (1280, 720)
-    return experiment(model, schedule, bdd100k_classes())
+    return experiment(model, schedule(batch_size=32, optimizer=fdl.Config(SGD, lr=0.04)), bdd100k_classes())
+
+
+def _rsb(schedule: Callable[..., fdl.Config]) -> fdl.Config:
+    """On a ResNet-50 trained by the recipe of https://arxiv.org/abs/2110.00476."""
+    config = _bdd100k(faster_rcnn(10), schedule)
+    config.schedule.optimizer = fdl.Config(AdamW, lr=2e-4, weight_decay=0.05, norm_decay=0.0)
+    return config
 
 
 def cascade_rcnn_r101_fpn_3x_det_bdd100k() -> fdl.Config:
-    return with_depth(_bdd100k(cascade_rcnn(10), schedule_3x()), 101)
+    return with_depth(_bdd100k(cascade_rcnn(10), schedule_3x), 101)
 
 
 def cascade_rcnn_r50_fpn_1x_det_bdd100k() -> fdl.Config:
@@ -24,19 +35,19 @@ def cascade_rcnn_r50_fpn_1x_det_bdd100k() -> fdl.Config:
 
 
 def cascade_rcnn_r50_fpn_3x_det_bdd100k() -> fdl.Config:
-    return _bdd100k(cascade_rcnn(10), schedule_3x())
+    return _bdd100k(cascade_rcnn(10), schedule_3x)
 
 
 def faster_rcnn_r101_fpn_3x_det_bdd100k() -> fdl.Config:
-    return with_depth(_bdd100k(faster_rcnn(10), schedule_3x()), 101)
+    return with_depth(_bdd100k(faster_rcnn(10), schedule_3x), 101)
 
 
 def faster_rcnn_r101_fpn_5x_det_bdd100k() -> fdl.Config:
-    return with_depth(_bdd100k(faster_rcnn(10), schedule_5x()), 101)
+    return with_depth(_bdd100k(faster_rcnn(10), schedule_5x), 101)
 
 
 def faster_rcnn_r101_fpn_dconv_3x_det_bdd100k() -> fdl.Config:
-    return with_dconv(with_depth(_bdd100k(faster_rcnn(10), schedule_3x()), 101))
+    return with_dconv(with_depth(_bdd100k(faster_rcnn(10), schedule_3x), 101))
 
 
 def faster_rcnn_r50_fpn_1x_det_bdd100k() -> fdl.Config:
@@ -44,11 +55,11 @@ def faster_rcnn_r50_fpn_1x_det_bdd100k() -> fdl.Config:
 
 
 def faster_rcnn_r50_fpn_3x_det_bdd100k() -> fdl.Config:
-    return _bdd100k(faster_rcnn(10), schedule_3x())
+    return _bdd100k(faster_rcnn(10), schedule_3x)
 
 
 def faster_rcnn_r50_fpn_5x_det_bdd100k() -> fdl.Config:
-    return _bdd100k(faster_rcnn(10), schedule_5x())
+    return _bdd100k(faster_rcnn(10), schedule_5x)
 
 
 def faster_rcnn_r50_fpn_dconv_1x_det_bdd100k() -> fdl.Config:
@@ -56,12 +67,12 @@ def faster_rcnn_r50_fpn_dconv_1x_det_bdd100k() -> fdl.Config:
 
 
 def faster_rcnn_r50_fpn_dconv_3x_det_bdd100k() -> fdl.Config:
-    return with_dconv(_bdd100k(faster_rcnn(10), schedule_3x()))
+    return with_dconv(_bdd100k(faster_rcnn(10), schedule_3x))
 
 
 def faster_rcnn_r50_fpn_rsb_1x_det_bdd100k() -> fdl.Config:
-    return _bdd100k(faster_rcnn(10))
+    return _rsb(schedule_1x)
 
 
 def faster_rcnn_r50_fpn_rsb_3x_det_bdd100k() -> fdl.Config:
-    return _bdd100k(faster_rcnn(10), schedule_3x())
+    return _rsb(schedule_3x)

@@ -52,7 +52,7 @@ def retinanet_r50_fpn_2x_coco() -> fdl.Config:
 
 def retinanet_r50_fpn_fp16_1x_coco() -> fdl.Config:
     """Trained in half precision."""
-    return _retinanet()
+    return _retinanet(schedule=schedule_1x(optimizer=sgd(), precision="fp16", clip_norm=35.0))
 
 
 def retinanet_r50_caffe_fpn_1x_coco() -> fdl.Config:
@@ -92,7 +92,7 @@ def retinanet_r50_fpn_1x_voc0712() -> fdl.Config:
     return _retinanet(
         classes=voc_classes(),
         preprocess=preprocessor((1000, 600)),
-        schedule=fdl.Config(Schedule, epochs=4, milestones=(3,), optimizer=sgd()),
+        schedule=fdl.Config(Schedule, epochs=4, milestones=(3,), warmup_iterations=0, optimizer=sgd()),
     )
 
 
@@ -156,11 +156,11 @@ def retinanet_r101_fpn_3x_det_bdd100k() -> fdl.Config:
 
 def retinanet_r50_fpn_rsb_1x_det_bdd100k() -> fdl.Config:
     """On a ResNet-50 trained by the recipe of https://arxiv.org/abs/2110.00476."""
-    return _bdd100k(schedule_1x(optimizer=_adamw()))
+    return _bdd100k(schedule_1x(optimizer=_adamw(), batch_size=32))
 
 
 def retinanet_r50_fpn_rsb_3x_det_bdd100k() -> fdl.Config:
-    return _bdd100k(schedule_3x(optimizer=_adamw()))
+    return _bdd100k(schedule_3x(optimizer=_adamw(), batch_size=32))
 
 
 def _variant(criterion: fdl.Config, backbone: fdl.Config | None = None, keys: Any = ()) -> fdl.Config:
