@@ -14,6 +14,7 @@ from vidperc.data.datasets import ClipDataset
 from vidperc.data.identities import IdentityClips, find_identities, records_of, split_identities
 from vidperc.data.readers.motchallenge import half_split, read_crowdhuman, read_mot_sequences
 from vidperc.data.transforms import Flip, PhotometricDistortion, RandomCrop, Resize
+from vidperc.data.transforms.geometry import crop_whole
 from vidperc.engine.experiment import TestData, TrainData
 from vidperc.evaluation.coco import COCOEvaluator
 from vidperc.evaluation.reid import RetrievalEvaluator, embed_truth
@@ -32,9 +33,9 @@ def mot_records(root: str, names: Sequence[str] | None = None, half: int | None 
 
 
 def mot_detection_training(root: str, names: Sequence[str] | None = None, half: int | None = None) -> TrainData:
-    """Pedestrians in pictures of 0.8 to 1.2 times the usual size."""
-    scales = [(side, side) for side in range(round(0.8 * SIDE), round(1.2 * SIDE) + 1, 16)]
-    transforms = [Resize(scales), PhotometricDistortion(), RandomCrop((SIDE, SIDE)), Flip()]
+    """Pedestrians, whole ones, in pictures of 0.8 to 1.2 times the usual size."""
+    scales = [(side, side) for side in range(int(0.8 * SIDE), int(1.2 * SIDE) + 1)]
+    transforms = [Resize(scales), PhotometricDistortion(), RandomCrop((SIDE, SIDE), crop=crop_whole), Flip()]
     return TrainData(ClipDataset(mot_records(root, names, half), transforms=transforms))
 
 
@@ -63,7 +64,7 @@ def people_training(
         records += read_crowdhuman(folder / "annotation_train.odgt", folder / "Images")
     longer, shorter = side
     steps = round(0.72 * shorter / 32), round(1.28 * shorter / 32)
-    return mosaics(records, (shorter, longer), steps, last_epochs=10)
+    return mosaics(records, (shorter, longer), steps, last_epochs=10, crop=crop_whole)
 
 
 def reid_training(root: str, names: Sequence[str] | None = None, share: float = 0.8) -> TrainData:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from vidperc.data.datasets import ClipDataset
 from vidperc.data.readers.coco import read_coco
 from vidperc.data.transforms import Flip, HSVJitter, MixUp, Mosaic, RandomAffine, Resize, Transform
+from vidperc.data.transforms.geometry import Crop, crop_frame
 from vidperc.engine.experiment import TrainData
 from vidperc.structures import VideoRecord
 
@@ -25,6 +26,7 @@ def mosaics(
     factors: tuple[float, float] = (0.1, 2.0),
     mixup: bool = True,
     last_epochs: float = 15,
+    crop: Crop = crop_frame,
 ) -> TrainData:
     """Mosaics of pictures of (height, width), turned, scaled and mixed, in a size drawn for each.
 
@@ -33,11 +35,12 @@ def mosaics(
         factors: of the scale.
         mixup: whether another picture is mixed in.
         last_epochs: of pictures without all this.
+        crop: what boxes become at the borders of pictures.
     """
     joined: list[Transform] = [
-        Mosaic(size, fill=FILL),
-        RandomAffine(factors, border=(-size[0] // 2, -size[1] // 2), fill=FILL),
-        *([MixUp(factors=(0.8, 1.6), fill=FILL)] if mixup else []),
+        Mosaic(size, fill=FILL, crop=crop),
+        RandomAffine(factors, border=(-size[0] // 2, -size[1] // 2), fill=FILL, crop=crop),
+        *([MixUp(factors=(0.8, 1.6), fill=FILL, crop=crop)] if mixup else []),
     ]
     plain: list[Transform] = [HSVJitter(), Flip(), Resize(sizes_of_steps(size, steps))]
     return TrainData(

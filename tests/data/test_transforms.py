@@ -24,8 +24,8 @@ from vidperc.data.transforms import (
     Resize,
     ResizeRange,
 )
-from vidperc.data.transforms.affine import Warp, warp_boxes
-from vidperc.data.transforms.geometry import crop_frame, mask_boxes
+from vidperc.data.transforms.affine import Warp, warp_boxes, within
+from vidperc.data.transforms.geometry import crop_frame, crop_whole, mask_boxes
 from vidperc.structures import Clip, Frame, Instances
 
 HEIGHT, WIDTH = 120, 160
@@ -247,7 +247,7 @@ def test_affine_drops_what_hardly_stays():
     boxes = torch.tensor(
         [[81.0, 0, 181, 50], [79, 0, 179, 50], [0, 0, 2, 9], [0, 0, 2.1, 9], [0, 0, 4, 80], [0, 0, 4, 76]]
     )
-    stays = RandomAffine().stays(boxes, warp_boxes(boxes, warp))
+    stays = RandomAffine().stays(boxes, within(warp_boxes(boxes, warp), warp))
     assert stays.tolist() == [False, True, False, True, False, True]
 
 
@@ -291,6 +291,22 @@ def test_crops_show_a_part_of_an_object():
     ignored = plain((100, 100), [0.0, 0, 60, 60])
     ignored[0].instances.ignored = torch.tensor([True])
     assert any(len(RandomCrop((20, 20))(ignored, np.random.default_rng(s))[0].instances) == 0 for s in range(40))
+
+
+def test_boxes_of_whole_objects_outlast_crops():
+    """Boxes beyond the picture stay as large as they are; those of which nothing is seen go."""
+    clip = plain((40, 60), [-10.0, 5, 30, 50], [0, 0, 10, 10], [40, 20, 70, 39])
+    out = RandomCrop((40, 45), crop=crop_whole).apply(clip[0], (15, 0, 60, 40))
+    assert out.instances.boxes.tolist() == [[-25, 5, 15, 50], [25, 20, 55, 39]]
+    assert out.size == (40, 45)
+    shifted = RandomAffine(crop=crop_whole)
+    moved = shifted.apply(clip[0], shifted.draw(clip, Chosen(0, 1, 0, 0, -0.5, 0)))
+    assert moved.instances.boxes.tolist() == [[10, 20, 40, 39]]  # a tenth is left of the first, all of the last
+    mosaic = Mosaic((40, 60), centre=(0.25, 0.25), crop=crop_whole)(clip, np.random.default_rng(0), lambda: clip)
+    # the centre is at (30, 20): of the first picture the lower right quarter is seen, the last object in it
+    assert mosaic[0].instances.boxes[0].tolist() == [10, 0, 40, 19]
+    mixed = MixUp(crop=crop_whole)._frame(clip[0], clip[0], 1.0, 0, 0, False)
+    assert mixed.instances.boxes[3].tolist() == [-10, 5, 30, 50]
 
 
 def test_shift_by_hand():

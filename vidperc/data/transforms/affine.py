@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...structures import UNKNOWN_CLASS, Clip, Frame
+from ...structures import UNKNOWN_CLASS, Clip, Frame, Instances
 from .base import FrameTransform
-from .geometry import GREY, Fill, after_crop, change_frame, tight_boxes
+from .geometry import GREY, Crop, Fill, change_frame, crop_frame, mask_boxes, tight_boxes
 
 
 class Warp(NamedTuple):
@@ -26,7 +26,7 @@ class Warp(NamedTuple):
 class RandomAffine(FrameTransform):
     """Scaled, rotated and sheared about the picture's first corner, then shifted; objects that hardly stay are dropped.
 
-    A box becomes the bounds of where its corners go, within the picture; one that bounded its mask does so again.
+    A box becomes the bounds of where its corners go; one that bounded its mask does so again.
 
     Args:
         rotation, shear: largest angles, in degrees either way.
@@ -36,6 +36,7 @@ class RandomAffine(FrameTransform):
         min_side: of boxes that stay, in pixels, exclusive.
         min_area: of boxes that stay, in parts of what they would have inside of the picture, exclusive.
         max_aspect: longer by shorter side of boxes that stay, exclusive.
+        crop: `crop_frame`, after which boxes end at the picture, or `crop_whole`, after which they do not.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class RandomAffine(FrameTransform):
         min_area: float = 0.2,
         max_aspect: float = 20.0,
         fill: Fill = GREY,
+        crop: Crop = crop_frame,
     ) -> None:
         self.scale, self.rotation, self.translation, self.shear = scale, rotation, translation, shear
-        self.border, self.fill = border, fill
+        self.border, self.fill, self.crop = border, fill, crop
         self.min_side, self.min_area, self.max_aspect = min_side, min_area, max_aspect
 
     def draw(self, clip: Clip, rng: np.random.Generator) -> Warp:
@@ -70,14 +72,12 @@ class RandomAffine(FrameTransform):
         return Warp(matrix, scale, (height, width))
 
     def apply(self, frame: Frame, parameters: Warp) -> Frame:
-        given = frame.instances
+        given, (height, width) = frame.instances, parameters.size
         out = warp_frame(frame, parameters, self.fill)
-        if given is None or out.instances is None or not len(given):
-            return out
-        keep = self.stays(given.boxes * parameters.scale, out.instances.boxes)
-        tight = tight_boxes(given)
-        left = after_crop(out.instances[keep], None if tight is None else tight[keep], 1.0)
-        return replace(out, instances=left)
+        if given is not None and out.instances is not None and len(given):
+            keep = self.stays(given.boxes * parameters.scale, within(out.instances.boxes, parameters))
+            out = replace(out, instances=bound_masks(out.instances, tight_boxes(given))[keep])
+        return self.crop(out, (0, 0, width, height))
 
     def stays(self, whole: Tensor, left: Tensor) -> Tensor:
         """Which objects stay, by their boxes (N, 4) without a border and within the picture; (N,) bool."""
@@ -90,7 +90,7 @@ class RandomAffine(FrameTransform):
 
 
 def warp_frame(frame: Frame, warp: Warp, fill: Fill) -> Frame:
-    """The frame with its points moved; boxes are clipped, none is dropped."""
+    """The frame with its points moved; no box is clipped or dropped."""
     # Boxes count from the corner of the first pixel, OpenCV from its middle.
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     pixels = (np.linalg.inv(half) @ warp.matrix @ half)[:2]
@@ -110,9 +110,21 @@ def warp_frame(frame: Frame, warp: Warp, fill: Fill) -> Frame:
 
 
 def warp_boxes(boxes: Tensor, warp: Warp) -> Tensor:
-    """The bounds (N, 4) of where the corners of boxes (N, 4) go, within the picture."""
+    """The bounds (N, 4) of where the corners of boxes (N, 4) go."""
     matrix = torch.from_numpy(warp.matrix).to(boxes)
     corners = torch.stack([boxes[:, [0, 1]], boxes[:, [2, 1]], boxes[:, [2, 3]], boxes[:, [0, 3]]], dim=1)  # (N, 4, 2)
     moved = corners @ matrix[:2, :2].T + matrix[:2, 2]
-    limits = boxes.new_tensor([warp.size[1], warp.size[0]])
-    return torch.cat((moved.amin(1), moved.amax(1)), dim=1).clamp(min=0).minimum(limits.repeat(2))
+    return torch.cat((moved.amin(1), moved.amax(1)), dim=1)
+
+
+def within(boxes: Tensor, warp: Warp) -> Tensor:
+    """Boxes (N, 4), clipped to the outcome."""
+    return boxes.clamp(min=0).minimum(boxes.new_tensor([warp.size[1], warp.size[0]] * 2))
+
+
+def bound_masks(instances: Instances, tight: Tensor | None) -> Instances:
+    """The objects with boxes that are the bounds of their masks, where they are `tight` (N,); empty masks are left."""
+    if tight is None or instances.masks is None:
+        return instances
+    bounded = tight & instances.masks.flatten(1).any(1)
+    return instances.replace(boxes=torch.where(bounded[:, None], mask_boxes(instances.masks), instances.boxes))

@@ -10,23 +10,28 @@ import torch
 
 from ...structures import Clip, Frame
 from .base import FrameTransform
-from .geometry import GREY, Fill, crop_frame, pad_frame
-
-Window = tuple[int, int, int, int]
+from .geometry import GREY, Crop, Fill, Window, crop_frame, pad_frame
 
 
 class RandomCrop(FrameTransform):
     """A window whose height and width are drawn each from `low` to `high`, where the picture allows, anywhere in it.
 
-    Boxes end at the window. With `keep_objects` a window that shows nothing of any object of the key frame is
+    With `keep_objects` a window that shows nothing of any object of the key frame is
     drawn again, up to ten times; then the clip stays as it is.
 
     Args:
         low, high: (height, width) in pixels.
+        crop: `crop_frame`, after which boxes end at the window, or `crop_whole`, after which they do not.
     """
 
-    def __init__(self, low: tuple[int, int], high: tuple[int, int] | None = None, keep_objects: bool = True) -> None:
-        self.low, self.high, self.keep_objects = low, high or low, keep_objects
+    def __init__(
+        self,
+        low: tuple[int, int],
+        high: tuple[int, int] | None = None,
+        keep_objects: bool = True,
+        crop: Crop = crop_frame,
+    ) -> None:
+        self.low, self.high, self.keep_objects, self.crop = low, high or low, keep_objects, crop
 
     def draw(self, clip: Clip, rng: np.random.Generator) -> Window | None:
         key = clip[clip.key]
@@ -45,7 +50,7 @@ class RandomCrop(FrameTransform):
         return x, y, x + width, y + height
 
     def apply(self, frame: Frame, parameters: Window) -> Frame:
-        return crop_frame(frame, parameters)
+        return self.crop(frame, parameters)
 
 
 class RandomShift(FrameTransform):

@@ -13,6 +13,8 @@ from torch import Tensor
 from ...structures import UNKNOWN_CLASS, Frame, Instances
 
 Fill = tuple[float, float, float]
+Window = tuple[int, int, int, int]  # x0 y0 x1 y1
+Crop = Callable[[Frame, Window], Frame]  # what takes a window of a frame
 GREY: Fill = (124, 116, 104)  # about the mean of natural images, RGB
 
 
@@ -86,7 +88,7 @@ def flip_frame(frame: Frame, horizontal: bool = True) -> Frame:
     return change_frame(frame, picture, boxes, lambda masks: masks[:, :, ::-1] if horizontal else masks[:, ::-1])
 
 
-def crop_frame(frame: Frame, window: tuple[int, int, int, int], min_side: float = 1.0) -> Frame:
+def crop_frame(frame: Frame, window: Window, min_side: float = 1.0) -> Frame:
     """The window (x0, y0, x1, y1), which must lie inside the picture.
 
     Boxes are clipped; a box that was the bounds of its mask is so again. Objects of which a side of
@@ -105,9 +107,32 @@ def crop_frame(frame: Frame, window: tuple[int, int, int, int], min_side: float 
         lambda boxes: (boxes - shift).clamp_min(0).minimum(limits),
         lambda masks: masks[:, y0:y1, x0:x1],
     )
-    out.instances = after_crop(out.instances, tight, min_side)
-    out.detections = after_crop(out.detections, None, min_side)
+    out.instances = _after_crop(out.instances, tight, min_side)
+    out.detections = _after_crop(out.detections, None, min_side)
     return out
+
+
+def crop_whole(frame: Frame, window: Window, min_side: float = 1.0) -> Frame:
+    """As `crop_frame`, but boxes stay as large as they are: those of whole objects, as MOTChallenge has them."""
+    x0, y0, x1, y1 = window
+    shift = torch.tensor([x0, y0, x0, y0], dtype=torch.float32)
+    shown = replace(
+        frame,
+        instances=_shown(frame.instances, window, min_side),
+        detections=_shown(frame.detections, window, min_side),
+    )
+    return change_frame(
+        shown, frame.array[y0:y1, x0:x1], lambda boxes: boxes - shift, lambda masks: masks[:, y0:y1, x0:x1]
+    )
+
+
+def _shown(instances: Instances | None, window: Window, min_side: float) -> Instances | None:
+    """The objects whose boxes have sides of at least `min_side` pixels in the window."""
+    if instances is None:
+        return None
+    inside = instances.boxes.new_tensor(window)
+    low, high = torch.maximum(instances.boxes[:, :2], inside[:2]), torch.minimum(instances.boxes[:, 2:], inside[2:])
+    return instances[(high - low >= min_side).all(1)]
 
 
 def tight_boxes(instances: Instances | None) -> Tensor | None:
@@ -117,7 +142,7 @@ def tight_boxes(instances: Instances | None) -> Tensor | None:
     return (mask_boxes(instances.masks) - instances.boxes).abs().amax(1) <= 1.5
 
 
-def after_crop(instances: Instances | None, tight: Tensor | None, min_side: float) -> Instances | None:
+def _after_crop(instances: Instances | None, tight: Tensor | None, min_side: float) -> Instances | None:
     if instances is None or not len(instances):
         return instances
     keep = (instances.boxes[:, 2:] - instances.boxes[:, :2]).amin(1) >= min_side

@@ -9,7 +9,7 @@ import torch
 
 from ...structures import Clip, Frame, Instances
 from .base import MoreClips, Transform, with_frames
-from .geometry import GREY, Fill, crop_frame, flip_frame, mask_boxes, pad_frame, resize_frame, with_picture
+from .geometry import GREY, Crop, Fill, crop_frame, flip_frame, mask_boxes, pad_frame, resize_frame, with_picture
 
 
 def _more(more: MoreClips | None, name: str) -> Clip:
@@ -63,6 +63,7 @@ class Mosaic(Transform):
         size: (height, width) of each quarter; the canvas has twice that.
         centre: range of the centre, as a fraction of the canvas.
         probability: with which it is done.
+        crop: `crop_frame`, after which boxes end at the canvas, or `crop_whole`, after which they do not.
     """
 
     def __init__(
@@ -71,8 +72,9 @@ class Mosaic(Transform):
         centre: tuple[float, float] = (0.25, 0.75),
         probability: float = 1.0,
         fill: Fill = GREY,
+        crop: Crop = crop_frame,
     ) -> None:
-        self.size, self.centre, self.probability, self.fill = size, centre, probability, fill
+        self.size, self.centre, self.probability, self.fill, self.crop = size, centre, probability, fill, crop
 
     def __call__(self, clip: Clip, rng: np.random.Generator, more: MoreClips | None = None) -> Clip:
         if rng.random() >= self.probability:
@@ -96,7 +98,7 @@ class Mosaic(Transform):
             y = cy - h if quarter < 2 else cy
             window = (max(-x, 0), max(-y, 0), min(w, canvas[1] - x), min(h, canvas[0] - y))
             if window != (0, 0, w, h):
-                frame = crop_frame(frame, window)
+                frame = self.crop(frame, window)
             parts.append(pad_frame(frame, (max(x, 0), max(y, 0)), canvas, self.fill))
         picture = parts[0].array
         for quarter, part in enumerate(parts):
@@ -116,12 +118,18 @@ class MixUp(Transform):
         probability: with which it is done.
         share: of the second clip in the mean.
         factors: range of the canvas's scale.
+        crop: as of `Mosaic`.
     """
 
     def __init__(
-        self, probability: float = 1.0, share: float = 0.5, factors: tuple[float, float] = (0.5, 1.5), fill: Fill = GREY
+        self,
+        probability: float = 1.0,
+        share: float = 0.5,
+        factors: tuple[float, float] = (0.5, 1.5),
+        fill: Fill = GREY,
+        crop: Crop = crop_frame,
     ) -> None:
-        self.probability, self.share, self.factors, self.fill = probability, share, factors, fill
+        self.probability, self.share, self.factors, self.fill, self.crop = probability, share, factors, fill, crop
 
     def __call__(self, clip: Clip, rng: np.random.Generator, more: MoreClips | None = None) -> Clip:
         if rng.random() >= self.probability:
@@ -139,7 +147,7 @@ class MixUp(Transform):
         second = flip_frame(second) if mirror else second
         h, w = second.size
         x, y = int(u * max(w - width, 1)), int(v * max(h - height, 1))
-        second = crop_frame(second, (x, y, min(x + width, w), min(y + height, h)))
+        second = self.crop(second, (x, y, min(x + width, w), min(y + height, h)))
         second = pad_frame(second, (0, 0), first.size, self.fill)
         mixed = first.array.astype(np.float32) * (1 - self.share) + second.array.astype(np.float32) * self.share
         return _join([first, second], np.rint(mixed).astype(first.array.dtype))
