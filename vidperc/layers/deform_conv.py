@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torchvision.ops import deform_conv2d
 
+from ..ops.deform_conv import deform_conv
 from .added import keep_own
 
 
@@ -55,16 +55,8 @@ class DeformConv(nn.Module):
 
     def sample(self, x: Tensor, offset: Tensor, mask: Tensor | None) -> Tensor:
         """Convolve at the given offsets (B, 2 * deform_groups * k * k, H, W), in y, x order."""
-        return deform_conv2d(
-            x.float(),
-            offset.float(),
-            self.weight.float(),
-            None if self.bias is None else self.bias.float(),
-            stride=self.stride,
-            padding=self.padding,
-            dilation=self.dilation,
-            mask=None if mask is None else mask.float(),
-        ).to(x.dtype)
+        geometry = {"stride": self.stride, "padding": self.padding, "dilation": self.dilation}
+        return deform_conv(x, offset, self.weight, self.bias, mask=mask, **geometry)
 
 
 class ModulatedDeformConv(DeformConv):
@@ -91,4 +83,4 @@ class OffsetConv(nn.Module):
 
     def forward(self, x: Tensor, offset: Tensor) -> Tensor:
         """Convolve x (B, C, H, W) at offsets (B, 2 * groups * k * k, H, W), in y, x order."""
-        return deform_conv2d(x.float(), offset.float(), self.weight.float(), padding=self.padding).to(x.dtype)
+        return deform_conv(x, offset, self.weight, padding=self.padding)

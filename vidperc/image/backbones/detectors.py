@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import deform_conv2d
 
 from ...layers.added import keep_own
 from ...layers.replace import replace_layers
 from ...layers.standardised_conv import like
+from ...ops.deform_conv import deform_conv
 from .resnet import Bottleneck, ResNet
 
 
@@ -95,15 +95,10 @@ class SwitchedConv(nn.Module):
         around = F.avg_pool2d(F.pad(x, (2, 2, 2, 2), mode="reflect"), 5, 1)
         switch = self.switch(around)
         small, large = self.weights()
-        near = self.sample(x, self.offset_s(around), small, 1)
-        far = self.sample(x, self.offset_l(around), large, 3)
+        near = deform_conv(x, self.offset_s(around), small, stride=self.stride, padding=1)
+        far = deform_conv(x, self.offset_l(around), large, stride=self.stride, padding=3, dilation=3)
         out = switch * near + (1 - switch) * far
         return out + self.post_context(out.mean((2, 3), keepdim=True))
-
-    def sample(self, x: Tensor, offset: Tensor, weight: Tensor, dilation: int) -> Tensor:
-        """The deformable convolution at offsets (B, 18, H', W')."""
-        values = (x.float(), offset.float(), weight.float())
-        return deform_conv2d(*values, stride=self.stride, padding=dilation, dilation=dilation).to(x.dtype)
 
 
 class SAC(SwitchedConv):

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import deform_conv2d
 
 from ...layers.conv import ConvNorm
 from ...layers.norm import make_norm
+from ...ops.deform_conv import deform_conv
 
 POINTS = 9  # that a 3x3 convolution samples
 
@@ -95,9 +95,7 @@ class GuidedConv(nn.Module):
 
     def forward(self, x: Tensor, offsets: Tensor, masks: Tensor) -> Tensor:
         """x (B, D, H, W) at offsets (B, 18, H', W') in y, x order, weighted by masks (B, 9, H', W'); (B, D, H', W')."""
-        values = (x.float(), offsets.float(), self.weight.float())
-        out = deform_conv2d(*values, stride=self.stride, padding=1, mask=masks.float())
-        return self.norm(out.to(x.dtype))
+        return self.norm(deform_conv(x, offsets, self.weight, stride=self.stride, padding=1, mask=masks))
 
 
 class DyReLU(nn.Module):
