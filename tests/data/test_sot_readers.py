@@ -150,3 +150,27 @@ def test_real_samples(data_root):
     assert all(same)
     ball = read_vot(data_root / "sot/VOT2015")[0]
     assert len(ball.frames) == 41 and set(ball.attributes["tags"]) >= {"occlusion", "size_change"}
+
+
+def test_a_long_record_is_small():
+    """Truth and names of its pictures are arrays; objects and paths are made when they are asked for."""
+    import pickle
+    from pathlib import Path
+
+    from vidperc.data.readers.sot_files import sot_record
+    from vidperc.data.single_truth import PictureFiles
+
+    count = 5000
+    files = PictureFiles(Path("a/frames"), [f"{k}.jpg" for k in range(count)])
+    boxes = np.tile([10.0, 20, 30, 40], (count, 1))
+    boxes[7] = np.nan
+    record = sot_record("long", files, boxes, absent=np.arange(count) == 9)
+    assert len(pickle.dumps(record)) < 60 * count
+    assert record.frames[3] == Path("a/frames/3.jpg") and list(record.frames[-2:]) == [*files][-2:]
+    truth = record.instances
+    assert len(truth) == count - 1 and 7 not in truth and truth.get(7) is None and max(truth) == count - 1
+    assert truth[8].boxes.tolist() == [[10, 20, 40, 60]] and not truth[8].ignored
+    assert bool(truth[9].ignored)
+    assert truth.visible().tolist() == [k for k in range(count) if k not in (7, 9)]
+    with pytest.raises(KeyError):
+        truth[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from pathlib import Path
 
 import fiddle as fdl
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from vidperc.data.problems import DataError
+from vidperc.data.readers.sot_files import sot_record
 from vidperc.data.synthetic import synthetic_videos
 from vidperc.data.transforms.stark import StarkCrops, mirrored
 from vidperc.data.trident import TridentClips, central_box, draw_trident, object_tracks
@@ -79,6 +81,15 @@ def test_only_visible_frames_and_each_object_has_one_number():
         assert [frame.instances.ids.tolist() for frame in clip.frames] == [[0]] * 3
         assert abs(clip[1].index - clip[2].index) <= 5
     assert [frame.index for frame in clips[1, 3].frames] == [0, 0, 0]
+
+
+def test_single_object_benchmarks_tell_their_visible_frames():
+    boxes = np.tile([10.0, 20, 30, 40], (30, 1))
+    boxes[4] = np.nan
+    record = sot_record("a", [Path(f"{k}.jpg") for k in range(30)], boxes, absent=np.arange(30) % 3 == 2)
+    (track,) = object_tracks(5, record)
+    assert (track.record, track.key) == (5, 0)
+    assert track.frames.tolist() == [k for k in range(30) if k != 4 and k % 3 != 2]
 
 
 def test_objects_of_a_picture_are_told_apart_by_row():

@@ -12,6 +12,7 @@ import torch
 from ..structures import Clip, Frame, Instances, VideoRecord
 from .datasets import Clips, Sample, read_frame, record_length, replacing_bad, usable_boxes
 from .problems import DataError
+from .single_truth import SingleTruth
 from .transforms import Transform, apply_all
 
 TRIES = 100  # draws of frames near each other, before a video is given up
@@ -123,6 +124,9 @@ def object_tracks(number: int, record: VideoRecord) -> Iterator[ObjectTrack]:
     if not record.instances:
         if record.load is not None:
             yield ObjectTrack(number, None, np.arange(record_length(record)))
+        return
+    if isinstance(record.instances, SingleTruth):
+        yield ObjectTrack(number, 0, record.instances.visible())
         return
     seen: defaultdict[int, list[int]] = defaultdict(list)
     for index, objects in record.instances.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -79,13 +79,15 @@ class VideoRecord:
     """
 
     name: str
-    frames: list[str | Path] | None = field(default=None, repr=False)  # image files; None: `source` is a video file
+    frames: Sequence[str | Path] | None = field(default=None, repr=False)  # image files; None: `source` is a video file
     source: str | Path | None = None
     length: int | None = None
     size: tuple[int, int] | None = None  # (height, width)
     fps: float | None = None
     times: list[float] | None = field(default=None, repr=False)
-    instances: dict[int, Instances] = field(default_factory=dict, repr=False)  # by frame index; absent: not annotated
+    instances: Mapping[int, Instances] = field(
+        default_factory=dict, repr=False
+    )  # by frame index; absent: not annotated
     detections: dict[int, Instances] = field(default_factory=dict, repr=False)  # public detections by frame index
     classes: tuple[str, ...] = field(default=(), repr=False)
     attributes: dict[str, object] = field(default_factory=dict, repr=False)

@@ -9,7 +9,7 @@ written; they are of the whole person, in parts outside the picture, and are lef
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,7 @@ def _cut(record: VideoRecord, half: int) -> VideoRecord:
     middle = len(record.frames) // 2 + 1
     start, stop = (0, middle) if half == 0 else (middle, len(record.frames))
 
-    def shift(items: dict[int, Instances]) -> dict[int, Instances]:
+    def shift(items: Mapping[int, Instances]) -> dict[int, Instances]:
         return {index - start: value for index, value in items.items() if start <= index < stop}
 
     return VideoRecord(

@@ -57,7 +57,7 @@ def _read_object(truth: Path, name: str) -> VideoRecord:
     frames = pictures(path / "img")
     start = FIRST_PICTURE.get(path.name)
     if start is not None and int(frames[0].stem) < start:
-        frames = [frame for frame in frames if int(frame.stem) >= start]
+        frames = frames[sum(int(frame.stem) < start for frame in frames) :]
     attributes = read_names(path / "attrs.txt") if (path / "attrs.txt").is_file() else []
     tags = [tag.strip() for line in attributes for tag in line.split(",")]
     return sot_record(name, frames[: len(boxes)], boxes, tags=tags)

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ...structures import Instances, VideoRecord
+from ...structures import VideoRecord
 from ..problems import DataError
+from ..single_truth import PictureFiles, SingleTruth
 
 
 def read_table(path: Path, columns: Sequence[int] | None = None) -> np.ndarray:
@@ -89,20 +90,11 @@ def sot_record(
         raise DataError(f"{name}: the first frame has no box: {boxes[0].tolist()}")
     hidden = np.zeros(len(boxes), bool) if absent is None else np.asarray(absent, bool)
     corners = torch.from_numpy(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)).float()
-    instances = {
-        int(index): Instances(
-            corners[index : index + 1],
-            labels=torch.zeros(1, dtype=torch.int64),
-            ids=torch.zeros(1, dtype=torch.int64),
-            ignored=torch.tensor([bool(hidden[index])]),
-        )
-        for index in known.nonzero()[0]
-    }
     gone = np.zeros(len(frames), bool)
     gone[: len(boxes)] = hidden | ~known
     return VideoRecord(
-        name=name, frames=list(frames), length=len(frames), size=size, instances=instances, classes=("object",),
-        attributes={**attributes, "absent": gone},
+        name=name, frames=frames, length=len(frames), size=size, instances=SingleTruth(corners, known, hidden),
+        classes=("object",), attributes={**attributes, "absent": gone},
     )  # fmt: skip
 
 
@@ -118,7 +110,7 @@ def folder(root: str | Path, name: str = "") -> Path:
     return path
 
 
-def pictures(path: Path) -> list[Path]:
+def pictures(path: Path) -> PictureFiles:
     """The pictures of a folder, in the order of the numbers in their names.
 
     Raises:
@@ -128,7 +120,7 @@ def pictures(path: Path) -> list[Path]:
     found = [p for p in found if not p.name.startswith(".")]
     if not found:
         raise DataError(f"{path}: no pictures")
-    return sorted(found, key=lambda p: (_number(p), p.name))
+    return PictureFiles(path, [p.name for p in sorted(found, key=lambda p: (_number(p), p.name))])
 
 
 def _number(path: Path) -> int:
