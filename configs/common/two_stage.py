@@ -47,6 +47,7 @@ def two_stage_keys() -> KeyRules:
         (r"^roi_head\.point_head\.", "roi_head.mask.point_head."),
         (r"^roi_head\.shared_head\.", "roi_head.box_head.stage."),
         (r"^roi_head\.bbox_roi_extractor\.", "roi_head.extractor."),
+        (r"^roi_head\.mask_roi_extractor\.", "roi_head.mask.extractor."),
         (r"^roi_head\.semantic_head\.", "semantic."),
     )
 

@@ -26,6 +26,7 @@ GOLDENS = (
     "faster_rcnn_r50_fpn_mdconv_c3-c5_1x_coco",
     "faster_rcnn_r50_pafpn_1x_coco",
     "libra_faster_rcnn_r50_fpn_1x_coco",
+    "faster_rcnn_r50_fpn_groie_1x_coco",
     "grid_rcnn_r50_fpn_gn-head_2x_coco",
     "htc_r50_fpn_1x_coco",
     "mask_rcnn_r50_fpn_15e_deepfashion",

@@ -41,14 +41,10 @@ class SaliencyAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         seen = x[..., :: self.stride, :: self.stride]
-        keys, values = (self.by_head(conv(seen)) for conv in (self.key_conv, self.value_conv))
+        keys, values = (by_head(conv(seen), self.heads) for conv in (self.key_conv, self.value_conv))
         energy = keys @ self.appr_bias.view(self.heads, -1, 1)  # (B, heads, K, 1)
         out = (values * energy.softmax(2)).sum(2)  # (B, heads, D / heads)
         return x + self.gamma * self.proj_conv(out.flatten(1)[..., None, None])
-
-    def by_head(self, x: Tensor) -> Tensor:
-        """Maps (B, D, H, W) as (B, heads, H * W, D / heads)."""
-        return x.flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)
 
 
 class GeneralizedAttention(SaliencyAttention):
@@ -65,31 +61,80 @@ class GeneralizedAttention(SaliencyAttention):
     def forward(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
         seen = x[..., :: self.stride, :: self.stride]
-        keys, values = (self.by_head(conv(seen)) for conv in (self.key_conv, self.value_conv))  # (B, heads, K, d)
-        queries = self.by_head(self.query_conv(x))  # (B, heads, H * W, d)
-        by_distance = self.distance_energy(queries, height, width)
+        keys, values = (
+            by_head(conv(seen), self.heads) for conv in (self.key_conv, self.value_conv)
+        )  # (B, heads, K, d)
+        queries = by_head(self.query_conv(x), self.heads)  # (B, heads, H * W, d)
+        about_distance = (queries + self.geom_bias.view(self.heads, 1, -1)).unflatten(2, (height, width))
+        layers = (self.appr_geom_fc_x, self.appr_geom_fc_y)
+        by_distance = distance_energy(about_distance, about_distance, *layers, self.stride)
         looks = queries + self.appr_bias.view(self.heads, 1, -1)
         out = F.scaled_dot_product_attention(looks, keys, values, attn_mask=by_distance, scale=1.0)
-        return x + self.gamma * self.proj_conv(out.transpose(2, 3).flatten(1, 2).unflatten(2, (height, width)))
+        return x + self.gamma * self.proj_conv(as_map(out, height, width))
 
-    def distance_energy(self, queries: Tensor, height: int, width: int) -> Tensor:
-        """The terms of the distance, (B, heads, H * W, K): one of the columns between two pixels, one of the rows."""
-        queries = (queries + self.geom_bias.view(self.heads, 1, -1)).unflatten(2, (height, width))
-        columns = self.distances(width, self.appr_geom_fc_x)  # (heads, W, W', d)
-        rows = self.distances(height, self.appr_geom_fc_y)  # (heads, H, H', d)
-        by_column = torch.einsum("nhywd,hwxd->nhywx", queries, columns.to(queries.dtype))
-        by_row = torch.einsum("nhywd,hyzd->nhywz", queries, rows.to(queries.dtype))
-        return (by_row[..., :, None] + by_column[..., None, :]).flatten(4).flatten(2, 3)
 
-    def distances(self, size: int, layer: nn.Linear) -> Tensor:
-        """An embedding (heads, size, size / stride, d) of how far each pixel of a side is from those attended to."""
-        weight = layer.weight
-        positions = torch.arange(size, device=weight.device, dtype=torch.float32)
-        away = positions[:, None, None] - positions[:: self.stride, None]  # (size, size / stride, 1)
-        count = layer.in_features // 2
-        waves = WAVE_LENGTH ** (torch.arange(count, device=weight.device, dtype=torch.float32) / count)
-        embedded = layer(torch.cat([(away / waves).sin(), (away / waves).cos()], dim=-1)) / 2**0.5
-        return embedded.unflatten(2, (self.heads, -1)).permute(2, 0, 1, 3)
+class DistanceAttention(nn.Module):
+    """What the pixels of a picture show, weighted by how far each of them is from one that looks so (code 0100).
+
+    Pictures are square: as published, what a pixel asks of rows is asked by the one mirrored on the diagonal.
+    """
+
+    def __init__(self, channels: int, *, heads: int = 8, stride: int = 2) -> None:
+        super().__init__()
+        self.heads, self.stride = heads, stride
+        inner = channels // heads * heads
+        self.query_conv = nn.Conv2d(channels, inner, 1, bias=False)
+        self.value_conv = nn.Conv2d(channels, inner, 1, bias=False)
+        self.appr_geom_fc_x = nn.Linear(channels // 2, inner, bias=False)
+        self.appr_geom_fc_y = nn.Linear(channels // 2, inner, bias=False)
+        self.proj_conv = nn.Conv2d(inner, channels, 1)
+        self.gamma = nn.Parameter(torch.zeros(1))
+        initialise(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        queries = by_head(self.query_conv(x), self.heads).unflatten(2, (height, width))
+        values = by_head(self.value_conv(x[..., :: self.stride, :: self.stride]), self.heads)  # (B, heads, K, d)
+        layers = (self.appr_geom_fc_x, self.appr_geom_fc_y)
+        energy = distance_energy(queries, queries.transpose(2, 3), *layers, self.stride)
+        return x + self.gamma * self.proj_conv(as_map(energy.softmax(-1) @ values, height, width))
+
+
+def by_head(x: Tensor, heads: int) -> Tensor:
+    """Maps (B, D, H, W) as (B, heads, H * W, D / heads)."""
+    return x.flatten(2).unflatten(1, (heads, -1)).transpose(2, 3)
+
+
+def as_map(x: Tensor, height: int, width: int) -> Tensor:
+    """The other way."""
+    return x.transpose(2, 3).flatten(1, 2).unflatten(2, (height, width))
+
+
+def distance_energy(of_columns: Tensor, of_rows: Tensor, by_x: nn.Linear, by_y: nn.Linear, stride: int) -> Tensor:
+    """The terms of the distance, (B, heads, H * W, K): one of the columns between two pixels, one of the rows.
+
+    Args:
+        of_columns, of_rows: queries (B, heads, H, W, d).
+        by_x, by_y: what becomes of the sines and cosines of a distance.
+        stride: every so many pixels along either side are attended to.
+    """
+    heads, height, width = of_columns.shape[1:4]
+    columns = distances(width, by_x, heads, stride)  # (heads, W, W', d)
+    rows = distances(height, by_y, heads, stride)  # (heads, H, H', d)
+    by_column = torch.einsum("nhywd,hwxd->nhywx", of_columns, columns.to(of_columns.dtype))
+    by_row = torch.einsum("nhywd,hyzd->nhywz", of_rows, rows.to(of_rows.dtype))
+    return (by_row[..., :, None] + by_column[..., None, :]).flatten(4).flatten(2, 3)
+
+
+def distances(size: int, layer: nn.Linear, heads: int, stride: int) -> Tensor:
+    """An embedding (heads, size, size / stride, d) of how far each pixel of a side is from those attended to."""
+    device = layer.weight.device
+    positions = torch.arange(size, device=device, dtype=torch.float32)
+    away = positions[:, None, None] - positions[::stride, None]  # (size, size / stride, 1)
+    count = layer.in_features // 2
+    waves = WAVE_LENGTH ** (torch.arange(count, device=device, dtype=torch.float32) / count)
+    embedded = layer(torch.cat([(away / waves).sin(), (away / waves).cos()], dim=-1)) / 2**0.5
+    return embedded.unflatten(2, (heads, -1)).permute(2, 0, 1, 3)
 
 
 def uniform_bias(channels: int, heads: int) -> nn.Parameter:
