@@ -44,8 +44,8 @@ FIRST_WAVE = (
     "RetinaNet", "FCOS", "ATSS", "GFL", "PAA", "RepPoints", "VFNet", "SSD", "YOLOv3", "DETR", "Deformable DETR",
     "FSAF", "FoveaBox", "SABL",
     "PAFPN", "Dynamic R-CNN", "Double Heads", "GN+WS", "Libra R-CNN", "GCNet", "Empirical Attention", "DyHead",
-    "TridentNet", "FPG", "NAS-FPN", "YOLOF", "AutoAssign", "YOLACT", "NAS-FCOS", "CornerNet", "CentripetalNet",
-    "TridentNet", "FPG", "NAS-FPN", "DetectoRS", "RFP", "SAC",
+    "YOLOF", "AutoAssign", "YOLACT", "NAS-FCOS", "CornerNet", "CentripetalNet",
+    "CARAFE", "TridentNet", "FPG", "NAS-FPN", "DetectoRS", "RFP", "SAC",
 )  # fmt: skip
 
 

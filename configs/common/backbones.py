@@ -6,11 +6,17 @@ from typing import Any
 
 import fiddle as fdl
 
+from vidperc.checkpoint.initial import InitialWeights
 from vidperc.engine.optim import SGD
 from vidperc.layers.standardised_conv import standardise_weights
 
 from .models import caffe_preprocessor, deformable, modulated_deformable, preprocessor
 from .schedules import schedule_6x
+
+RESNEXT_WEIGHTS = {  # by depth and groups, of width 4
+    (101, 32): "https://download.openmmlab.com/pretrain/third_party/resnext101_32x4d-a5af3160.pth",
+    (101, 64): "https://download.openmmlab.com/pretrain/third_party/resnext101_64x4d-ee2c6f71.pth",
+}
 
 
 def with_depth(config: fdl.Config, depth: int) -> fdl.Config:
@@ -92,4 +98,13 @@ def with_gn_ws(config: fdl.Config) -> fdl.Config:
     if "mask" in fdl.ordered_arguments(model.roi_head):
         mask = model.roi_head.mask
         mask.heads = [fdl.Config(standardise_weights, head, parts=("convs",)) for head in mask.heads]
+    return config
+
+
+def from_imagenet(config: fdl.Config) -> fdl.Config:
+    """Training begins with a classifier's weights of the ResNet or ResNeXt."""
+    backbone = config.model.backbone
+    depth, groups = getattr(backbone, "depth", 50), getattr(backbone, "groups", 1)
+    weights = f"torchvision://resnet{depth}" if groups == 1 else RESNEXT_WEIGHTS[depth, groups]
+    config.initial = fdl.Config(InitialWeights, backbone=weights)
     return config

@@ -54,8 +54,13 @@ def _bdd100k(root: str, split: str) -> list[VideoRecord]:
 
 def on_coco(config: fdl.Config, resize: fdl.Config | None = None) -> fdl.Config:
     """The experiment with COCO's images, whose sides `resize` sets: 1333 and 800 by default."""
-    masks = getattr(getattr(config.model, "roi_head", None), "mask", None) is not None
-    return on_changed_coco(config, [resize or fdl.Config(Resize, (1333, 800)), fdl.Config(Flip)], masks)
+    transforms = [resize or fdl.Config(Resize, (1333, 800)), fdl.Config(Flip)]
+    return on_changed_coco(config, transforms, has_masks(config))
+
+
+def has_masks(config: fdl.Config) -> bool:
+    """Whether the detector learns masks."""
+    return getattr(getattr(config.model, "roi_head", None), "mask", None) is not None
 
 
 def on_changed_coco(config: fdl.Config, transforms: Sequence[fdl.Config], masks: bool = False) -> fdl.Config:
@@ -63,6 +68,13 @@ def on_changed_coco(config: fdl.Config, transforms: Sequence[fdl.Config], masks:
     config.train_data = fdl.Config(coco_training, transforms, masks=masks)
     config.test_data = fdl.Config(coco_scoring, masks=masks)
     return config
+
+
+def on_crops_of_coco(config: fdl.Config, side: int = 640) -> fdl.Config:
+    """The experiment with square crops of COCO's images, which are 0.8 to 1.2 times as large before."""
+    scales = [(scale, scale) for scale in range(int(0.8 * side), int(1.2 * side))]
+    transforms = [fdl.Config(Resize, scales), fdl.Config(RandomCrop, (side, side)), fdl.Config(Flip)]
+    return on_changed_coco(config, transforms, has_masks(config))
 
 
 def on_bdd100k(config: fdl.Config, transforms: Sequence[fdl.Config] | None = None) -> fdl.Config:

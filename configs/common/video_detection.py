@@ -19,11 +19,11 @@ from vidperc.evaluation.vid import VIDEvaluator
 from vidperc.image.samplers import RandomSampler
 from vidperc.video.flow import FlowNetS
 
+from .backbones import RESNEXT_WEIGHTS
 from .classes import imagenet_vid_classes
 from .two_stage import faster_rcnn_dc5, two_stage_keys
 
 RESNEXT = {"depth": 101, "groups": 64, "width_per_group": 4}  # 64x4d
-RESNEXT_WEIGHTS = "https://download.openmmlab.com/pretrain/third_party/resnext101_64x4d-ee2c6f71.pth"
 PARTS = "backbone|neck|rpn|roi_head"
 
 
@@ -111,7 +111,7 @@ def with_r101(config: fdl.Config, detector: fdl.Config) -> fdl.Config:
 def with_x101(config: fdl.Config, detector: fdl.Config) -> fdl.Config:
     """The experiment with a ResNeXt-101 64x4d in its detector."""
     fdl.assign(detector.backbone, **RESNEXT)
-    config.initial.backbone = RESNEXT_WEIGHTS
+    config.initial.backbone = RESNEXT_WEIGHTS[101, 64]
     return config
 
 

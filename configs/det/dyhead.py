@@ -2,45 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import fiddle as fdl
 from torch import nn
 
 from vidperc.image.necks.dyhead import DyHead
 
 from ..common.atss import atss_head
+from ..common.backbones import from_imagenet
 from ..common.classes import bdd100k_classes
 from ..common.dense import pyramid, sgd, single_stage
+from ..common.det_data import on_bdd100k, usual_sides_of_bdd100k
 from ..common.models import preprocessor, resnet
 from ..common.schedules import schedule_1x, schedule_3x
 
 
-def _dyhead(schedule: fdl.Config, depth: int = 50) -> fdl.Config:
+def _dyhead(schedule: Callable[..., fdl.Config] = schedule_1x, depth: int = 50) -> fdl.Config:
+    """32 images per step; more than 12 epochs see them in several sizes."""
     classes = bdd100k_classes()
     head = atss_head(len(classes))
     head.predictor.convs = 0
-    return single_stage(
+    config = single_stage(
         head,
         backbone=resnet(depth),
         neck=fdl.Config(nn.Sequential, pyramid(), fdl.Config(DyHead)),
         preprocess=preprocessor((1280, 720)),
         classes=classes,
-        schedule=schedule,
+        schedule=schedule(batch_size=32, optimizer=sgd(0.02)),
         keys=((r"\.(spatial_conv_\w+)\.conv\.weight$", r".\1.weight"),),
     )
-
-
-def _large_batches() -> dict[str, object]:
-    """32 images per step."""
-    return {"batch_size": 32, "optimizer": sgd(0.02)}
+    sizes = None if schedule is schedule_1x else [usual_sides_of_bdd100k()]
+    return on_bdd100k(from_imagenet(config), sizes)
 
 
 def atss_r50_fpn_dyhead_1x_det_bdd100k() -> fdl.Config:
-    return _dyhead(schedule_1x(**_large_batches()))
+    return _dyhead()
 
 
 def atss_r50_fpn_dyhead_3x_det_bdd100k() -> fdl.Config:
-    return _dyhead(schedule_3x(**_large_batches()))
+    return _dyhead(schedule_3x)
 
 
 def atss_r101_fpn_dyhead_3x_det_bdd100k() -> fdl.Config:
-    return _dyhead(schedule_3x(**_large_batches()), 101)
+    return _dyhead(schedule_3x, 101)

@@ -19,8 +19,10 @@ from vidperc.image.heads.retinanet import AnchorCriterion, LevelNormRetinaPredic
 from vidperc.image.losses import smooth_l1_loss
 from vidperc.image.priors import AnchorGenerator, LegacyAnchorGenerator, octave_scales
 
+from ..common.backbones import from_imagenet
 from ..common.classes import bdd100k_classes, coco_classes, voc_classes
 from ..common.dense import STRIDES, detectron_preprocessor, pyramid, sgd, single_stage
+from ..common.det_data import on_crops_of_coco
 from ..common.models import caffe_preprocessor, caffe_resnet, preprocessor, resnet, resnext
 from ..common.schedules import schedule_1x, schedule_2x, schedule_3x, schedule_50e_crop640
 
@@ -109,7 +111,7 @@ def crop640(neck: fdl.Config, **predictor: Any) -> fdl.Config:
     )
     config.model.head.predictor = fdl.Config(LevelNormRetinaPredictor, classes=80, **predictor)
     config.model.head.criterion.assigner.negative = 0.5
-    return config
+    return on_crops_of_coco(from_imagenet(config))
 
 
 def retinanet_r50_fpn_crop640_50e_coco() -> fdl.Config:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import fiddle as fdl
 
+from vidperc.checkpoint.initial import InitialWeights
+from vidperc.engine.schedule import Schedule
 from vidperc.image.backbones.trident import TridentBottleneck
 from vidperc.image.samplers import RandomSampler
 from vidperc.image.two_stage import BranchedRCNN
 
-from ..common.schedules import schedule_3x
+from ..common.det_data import on_coco, one_short_side
 from .faster_rcnn import faster_rcnn_r50_caffe_c4_1x_coco
 
 
-def tridentnet_r50_caffe_1x_coco() -> fdl.Config:
+def _trident(resize: fdl.Config | None = None) -> fdl.Config:
+    """The path of the caffe-style backbone's ImageNet weights is given as `initial.backbone`."""
     config = faster_rcnn_r50_caffe_c4_1x_coco()
     model = config.model
     fdl.update_callable(model, BranchedRCNN)
@@ -20,14 +23,19 @@ def tridentnet_r50_caffe_1x_coco() -> fdl.Config:
     model.rpn.select_training.post_nms = 500
     model.roi_head.sampler.sampler = fdl.Config(RandomSampler, 128, 0.5)
     model.roi_head.sampler.add_targets = False
-    return config
+    config.initial = fdl.Config(InitialWeights)
+    return on_coco(config, resize)
+
+
+def tridentnet_r50_caffe_1x_coco() -> fdl.Config:
+    return _trident()
 
 
 def tridentnet_r50_caffe_mstrain_1x_coco() -> fdl.Config:
-    return tridentnet_r50_caffe_1x_coco()
+    return _trident(one_short_side(640, 672, 704, 736, 768, 800))
 
 
 def tridentnet_r50_caffe_mstrain_3x_coco() -> fdl.Config:
-    config = tridentnet_r50_caffe_1x_coco()
-    config.schedule = schedule_3x()
+    config = tridentnet_r50_caffe_mstrain_1x_coco()
+    config.schedule = fdl.Config(Schedule, epochs=36, milestones=(28, 34))
     return config

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from vidperc.checkpoint.backbone import load_backbone
 from vidperc.image.backbones import ResNet
 from vidperc.image.backbones.empirical_attention import AttentionBottleneck, GeneralizedAttention, SaliencyAttention
 from vidperc.image.backbones.gcnet import ContextBlock, ContextBottleneck
@@ -95,3 +96,15 @@ def test_blocks_of_some_stages_are_given(block):
     before = network(image)
     for a, b in zip(before, fuse_conv_norm(network)(image)):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4 * float(a.abs().max()))
+
+
+@pytest.mark.parametrize("block", [AttentionBottleneck, ContextBottleneck])
+@torch.no_grad()
+def test_pretrained_networks_stay_what_they_are(tmp_path, block):
+    torch.manual_seed(0)
+    plain, network = ResNet(50, base_channels=16).eval(), ResNet(50, base_channels=16, block_stages={2: block}).eval()
+    torch.save(plain.state_dict(), tmp_path / "plain.pth")
+    assert load_backbone(network, tmp_path / "plain.pth").complete
+    image = torch.randn(1, 3, 64, 64)
+    for found, expected in zip(network(image), plain(image)):
+        torch.testing.assert_close(found, expected)
