@@ -11,14 +11,17 @@ from torch.nn import functional as F
 from vidperc import Instances
 from vidperc.image.assigners import MaxIoUAssigner
 from vidperc.image.box_coders import DeltaCoder, clip_boxes
+from vidperc.image.heads.rpn import RPNCriterion, RPNOutputs
 from vidperc.image.necks.channel_mapper import ChannelMapper
 from vidperc.image.necks.fpn import FPN
 from vidperc.image.necks.pafpn import PAFPN
+from vidperc.image.regression import CodeRegression
 from vidperc.image.roi_heads.box_head import codes_of_labels
 from vidperc.image.roi_heads.extractor import RoIExtractor
 from vidperc.image.roi_heads.paste import paste_masks
 from vidperc.image.roi_heads.sampling import RegionSampler
 from vidperc.image.samplers import AllSampler, RandomSampler
+from vidperc.structures import ImageList
 
 
 def test_codes_by_hand():
@@ -167,3 +170,15 @@ def test_path_aggregation_adds_up_from_the_finest_map():
     last = neck.pafpn_convs[1](coarse)
     for found, expected in zip(neck(features), (fine, neck.pafpn_convs[0](middle), last, last[..., ::2, ::2])):
         torch.testing.assert_close(found, expected)
+
+
+def test_an_image_without_positive_anchors_counts_one():
+    grid = torch.tensor([[0.0, 0, 8, 8], [8, 0, 16, 8], [0, 8, 8, 16], [8, 8, 16, 16]])
+    outputs = RPNOutputs([torch.zeros(1, 4)], [torch.zeros(1, 4, 4)], [grid[None]], [grid])
+    images = ImageList(torch.zeros(1, 3, 16, 16), [(16, 16)], [(16, 16)], [(1.0, 1.0)])
+    criterion = RPNCriterion(MaxIoUAssigner(0.7, 0.3), RandomSampler(), CodeRegression())
+    losses = criterion(outputs, images, [Instances.empty()], DeltaCoder())
+    assert losses["loss_rpn_class"].item() == pytest.approx(4 * math.log(2) / 5)
+    losses = criterion(outputs, images, [Instances(boxes=torch.tensor([[0.0, 0, 8, 4]]))], DeltaCoder())
+    assert losses["loss_rpn_class"].item() == pytest.approx(math.log(2))  # the best anchor learns it
+    assert losses["loss_rpn_box"].item() == pytest.approx((0.25 + math.log(2)) / 4)

@@ -57,7 +57,7 @@ class ATSSCriterion:
     def __call__(self, outputs: DenseOutputs, images: ImageList, targets: list[Instances]) -> dict[str, Tensor]:
         assert outputs.quality is not None
         matches = match(self.assigner, outputs, images, targets)
-        positives = mean_over_processes(len(matches), outputs.logits)
+        positives = mean_over_processes(matches.count(len(outputs.logits)), outputs.logits)
         classification = sigmoid_focal_loss(outputs.logits.flatten(0, 1), matches.labels)
         boxes = self.coder.decode(matches.priors, outputs.codes.flatten(0, 1)[matches.rows])
         central = centerness(distances_to(box_centres(matches.priors), matches.boxes))

@@ -85,7 +85,7 @@ class GFLCriterion:
 
     def losses(self, outputs: DenseOutputs, matches: Matches) -> dict[str, Tensor]:
         """The losses by name."""
-        positives = mean_over_processes(len(matches), outputs.logits)
+        positives = mean_over_processes(matches.count(len(outputs.logits)), outputs.logits)
         logits = outputs.logits.flatten(0, 1)
         codes = outputs.codes.flatten(0, 1)[matches.rows]
         boxes = self.coder.decode(matches.priors, codes)

@@ -189,7 +189,7 @@ class RepPointsCriterion:
         """Smooth L1 of the positive ones among boxes (B, A, 4), in sizes of the objects of their level."""
         unit = matches.priors[:, 2:] * self.base_scale
         loss = smooth_l1_loss(boxes.flatten(0, 1)[matches.rows] / unit, matches.boxes / unit, beta=0.11)
-        return loss.sum() / mean_over_processes(len(matches), boxes)
+        return loss.sum() / mean_over_processes(matches.count(len(boxes)), boxes)
 
 
 class SquareAssigner:

@@ -110,7 +110,7 @@ class AnchorCriterion:
 
     def __call__(self, outputs: DenseOutputs, images: ImageList, targets: list[Instances]) -> dict[str, Tensor]:
         matches = match(self.assigner, outputs, images, targets)
-        positives = mean_over_processes(len(matches), outputs.logits)
+        positives = mean_over_processes(matches.count(len(outputs.logits)), outputs.logits)
         classification = self.class_loss(outputs.logits.flatten(0, 1), matches.labels)
         codes = outputs.codes.flatten(0, 1)[matches.rows]
         boxes = self.code_loss(codes, self.coder.encode(matches.priors, matches.boxes))

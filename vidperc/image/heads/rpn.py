@@ -98,6 +98,8 @@ class ProposalSelector:
 class RPNCriterion:
     """Sigmoid cross entropy of sampled anchors and a box loss of the positive ones, over the number sampled.
 
+    No positive ones of an image count as one, as do no negative ones.
+
     Args:
         allowed_border: anchors that leave the image by this many pixels do not learn; None lets all learn
             that are centred on the image.
@@ -125,8 +127,8 @@ class RPNCriterion:
             truth[: len(positives)] = 1
             class_loss = class_loss + binary_cross_entropy(logits[i, both], truth).sum()
             box_loss = box_loss + self.regression(coder, anchors[positives], codes[i, positives], matched).sum()
-            count += len(both)
-        return {"loss_rpn_class": class_loss / max(count, 1), "loss_rpn_box": box_loss / max(count, 1)}
+            count += max(len(positives), 1) + max(len(negatives), 1)
+        return {"loss_rpn_class": class_loss / count, "loss_rpn_box": box_loss / count}
 
     def _learning(self, anchors: Tensor, images: ImageList, row: int) -> Tensor:
         """Indices of the anchors that may learn in the image at `row`."""

@@ -120,7 +120,7 @@ class SSDCriterion:
 
     def __call__(self, outputs: DenseOutputs, images: ImageList, targets: list[Instances]) -> dict[str, Tensor]:
         matches = match_everywhere(self.assigner, outputs, targets)
-        positives = mean_over_processes(len(matches), outputs.logits)
+        positives = mean_over_processes(matches.count(len(outputs.logits)), outputs.logits)
         batch, count, channels = outputs.logits.shape
         labels = torch.where(matches.labels < 0, channels - 1, matches.labels)
         loss = cross_entropy(outputs.logits.flatten(0, 1), labels)
