@@ -8,6 +8,7 @@ from vidperc.engine.ema import EMA
 from vidperc.engine.memory import recompute
 from vidperc.engine.optim import SGD, AdamW, Rule, set_rate, wake
 from vidperc.engine.schedule import Cosine, Poly, Schedule, held
+from vidperc.layers.deform_conv import DeformConv
 
 
 def test_steps_by_epoch_and_warm_up():
@@ -70,6 +71,14 @@ def test_rules_multiply():
     assert "frozen.weight" not in groups
     assert set_rate(optimizer, 0.5) == 1.0
     assert groups["backbone.0.weight"]["lr"] == pytest.approx(0.05)
+
+
+def test_what_moves_a_deformable_convolution_learns_as_weights_do():
+    model = nn.Sequential(DeformConv(4, 4, bias=True))
+    groups = groups_by_name(model, SGD(lr=1.0, weight_decay=0.5, bias_lr=2.0, bias_decay=0.0).build(model))
+    assert (groups["0.bias"]["lr"], groups["0.bias"]["weight_decay"]) == (2.0, 0)
+    for name in ("0.conv_offset.bias", "0.conv_offset.weight", "0.weight"):
+        assert (groups[name]["lr"], groups[name]["weight_decay"]) == (1.0, 0.5)
 
 
 def test_a_rule_must_match():

@@ -37,8 +37,8 @@ class Optimizer(ABC):
         weight_decay: of all parameters but those that rules or the two factors below change.
         rules: by name.
         norm_decay: factor of the weight decay of normalisation layers' parameters.
-        bias_decay: factor of the weight decay of other biases.
-        bias_lr: factor of the learning rate of biases outside of normalisation layers.
+        bias_decay: factor of the weight decay of other biases, but for those that move deformable convolutions.
+        bias_lr: factor of the learning rate of the same biases.
     """
 
     lr: float = 0.02
@@ -80,7 +80,7 @@ class Optimizer(ABC):
         lr, decay, start = self.lr, self.weight_decay, 0.0
         if is_norm:
             decay *= self.norm_decay
-        elif name.endswith("bias"):
+        elif name.endswith("bias") and "conv_offset." not in name:
             lr, decay = lr * self.bias_lr, decay * self.bias_decay
         for rule in self.rules:
             if re.search(rule.pattern, name):
