@@ -5,7 +5,7 @@ from __future__ import annotations
 import fiddle as fdl
 
 from vidperc.engine.optim import SGD
-from vidperc.engine.schedule import Cosine, Schedule
+from vidperc.engine.schedule import Schedule, WarmCosine
 from vidperc.image.backbones.csp_darknet import CSPDarknet
 from vidperc.image.heads.dense import DenseHead
 from vidperc.image.heads.yolox import (
@@ -62,14 +62,14 @@ def wide(scale: tuple[int, int] = (1440, 800)) -> fdl.Config:
 
 
 def yolox_schedule(
-    epochs: int = 300, lr: float = 0.01, batch_size: int = 64, warmup: int = 9240, flat: int = 15
+    epochs: int = 300, lr: float = 0.01, batch_size: int = 64, warm: int = 5, flat: int = 15
 ) -> fdl.Config:
-    """SGD down a cosine, flat for the last epochs, with averaged weights."""
+    """SGD down a cosine after `warm` epochs, flat for the last ones, with averaged weights."""
     return fdl.Config(
         Schedule,
         epochs=epochs,
-        curve=fdl.Config(Cosine, final=0.05, flat=flat / epochs),
-        warmup_iterations=warmup,
+        curve=fdl.Config(WarmCosine, warm=warm / epochs, flat=flat / epochs),
+        warmup_iterations=0,
         batch_size=batch_size,
         ema_decay=0.9999,
         optimizer=fdl.Config(

@@ -26,7 +26,7 @@ def _people(
         published_keys=dense_keys(),
         train_data=fdl.Config(people_training, root, names, half, side=scale),
         test_data=fdl.Config(mot_detection_scoring, root, names, None if half is None else 1),
-        schedule=yolox_schedule(epochs=80, lr=5e-4, batch_size=32, warmup=1000, flat=10),
+        schedule=yolox_schedule(epochs=80, lr=5e-4, batch_size=32, warm=1, flat=10),
     )
 
 

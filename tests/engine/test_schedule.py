@@ -7,7 +7,7 @@ from torch import nn
 from vidperc.engine.ema import EMA
 from vidperc.engine.memory import recompute
 from vidperc.engine.optim import SGD, AdamW, Rule, set_rate, wake
-from vidperc.engine.schedule import Cosine, Poly, Schedule, held
+from vidperc.engine.schedule import Cosine, Poly, Schedule, WarmCosine, held
 from vidperc.layers.deform_conv import DeformConv
 
 
@@ -57,6 +57,14 @@ class Small(nn.Module):
 def groups_by_name(model, optimizer):
     names = {id(p): name for name, p in model.named_parameters()}
     return {names[id(p)]: group for group in optimizer.param_groups for p in group["params"]}
+
+
+def test_yolox_curve_by_hand():
+    """300 epochs: up by the square in 5, down half a cosine in 280, flat for 15."""
+    factor = Schedule(epochs=300, curve=WarmCosine(warm=5 / 300, flat=15 / 300), warmup_iterations=0).factor
+    expected = {0: 0, 1: 1 / 25, 2.5: 1 / 4, 5: 1, 145: 0.05 + 0.95 / 2, 285: 0.05, 299: 0.05}
+    for epoch, value in expected.items():
+        assert factor(round(epoch * 10), 10) == pytest.approx(value), epoch
 
 
 def test_rules_multiply():

@@ -32,6 +32,20 @@ class Cosine(Curve):
 
 
 @dataclass(frozen=True)
+class WarmCosine(Curve):
+    """Up by the square over the part `warm`, down half a cosine to `final`, flat for the last part `flat` (YOLOX)."""
+
+    warm: float
+    flat: float
+    final: float = 0.05
+
+    def __call__(self, progress: float) -> float:
+        if progress < self.warm:
+            return (progress / self.warm) ** 2
+        return Cosine(self.final, self.flat / (1 - self.warm))((progress - self.warm) / (1 - self.warm))
+
+
+@dataclass(frozen=True)
 class Poly(Curve):
     """(1 - progress) ** power from 1 down to `final`."""
 
