@@ -37,8 +37,8 @@ def tune_siamese(
     Args:
         name: config of a SiamRPN.
         data_root: a benchmark's folder, with truth; None takes the config's validation videos.
-        values: of `penalty`, `window_influence` and `size_rate`, all combinations of which are tried; by default
-            five values each.
+        values: of `penalty`, `window_influence` and `size_rate`, all combinations of which are tried; what is left
+            out stays as it is. By default five values each.
         sequences: only these.
         confirm: how many of the best are run in full.
         progress: see `vidperc.video.siamrpn_tuning.tune`.
@@ -61,13 +61,13 @@ def tune_siamese(
 
     videos = [Video(EveryFrame(record), prompt=truth.boxes[0].tolist()) for record, truth in zip(records, truths)]
     known = [np.where(truth.seen[:, None], truth.boxes, np.nan) for truth in truths]
-    return tune(model, videos, known, success, _settings(values), confirm, progress)
+    return tune(model, videos, known, success, settings_to_try(model.postprocessor, values), confirm, progress)
 
 
-def _settings(values: Mapping[str, Sequence[float]] | None) -> list[Postprocessor]:
+def settings_to_try(own: Postprocessor, values: Mapping[str, Sequence[float]] | None) -> list[Postprocessor]:
+    """All combinations of `values`; what they leave out stays as a model's `own`. Without values, a grid."""
     if not values:
         return grid()
-    own = Postprocessor()
     lists = [values.get(name) or [getattr(own, name)] for name in SETTINGS]
     return [Postprocessor(*(float(value) for value in each)) for each in itertools.product(*lists)]
 

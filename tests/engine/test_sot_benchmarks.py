@@ -15,8 +15,9 @@ from vidperc.engine.sot import find_sot, follow_videos, follow_with_restarts, re
 from vidperc.evaluation.sot import evaluate_ope
 from vidperc.evaluation.vot import FAILED, SKIPPED, STARTED
 from vidperc.sequence import SequenceModel
-from vidperc.sot_tuning import tune_siamese
+from vidperc.sot_tuning import settings_to_try, tune_siamese
 from vidperc.structures import Instances
+from vidperc.video.siamrpn_anchors import Postprocessor
 
 
 class Still(SequenceModel):
@@ -131,6 +132,12 @@ def test_a_picture_that_cannot_be_read_ends_the_test(tmp_path):
     with pytest.raises(DataError, match=r"A: frame 2 \(.*0003.jpg\) cannot be read"):
         follow_videos(Still(), records, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_settings_that_are_not_searched_stay_the_models():
+    own = Postprocessor(0.16, 0.4, 0.3)
+    assert settings_to_try(own, {"penalty": [0.1, 0.2]}) == [Postprocessor(0.1, 0.4, 0.3), Postprocessor(0.2, 0.4, 0.3)]
+    assert len(settings_to_try(own, None)) == 125
 
 
 def test_tuning_a_siamese_tracker_by_name(tmp_path):
