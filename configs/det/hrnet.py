@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fiddle as fdl
 
+from vidperc.checkpoint.classifiers import hrnet
 from vidperc.checkpoint.initial import InitialWeights
 from vidperc.image.backbones.hrnet import HRNet
 from vidperc.image.necks.hrfpn import HRFPN
@@ -22,7 +23,7 @@ def _with_hrnet(config: fdl.Config, width: int, stride: int = 1) -> fdl.Config:
     config.model.backbone = fdl.Config(HRNet, width)
     channels = tuple(width * 2**number for number in range(4))
     config.model.neck = fdl.Config(HRFPN, in_channels=channels, stride=stride)
-    config.initial = fdl.Config(InitialWeights)
+    config.initial = fdl.Config(InitialWeights, convert=hrnet)
     return config
 
 

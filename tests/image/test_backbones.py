@@ -15,7 +15,7 @@ from vidperc.configs.det.regnet import WEIGHTS
 from vidperc.configs.det.retinanet import retinanet_head
 
 from vidperc import Instances
-from vidperc.checkpoint.classifiers import convnext, pvt, regnet_bgr, res2net, resnest, swin_unfolded
+from vidperc.checkpoint.classifiers import convnext, hrnet, pvt, regnet_bgr, res2net, resnest, swin_unfolded
 from vidperc.image.backbones.convnext import ConvNeXt
 from vidperc.image.backbones.convnext import Size as ConvNeXtSize
 from vidperc.image.backbones.hrnet import HRModule, HRNet
@@ -362,6 +362,9 @@ def test_names_of_the_authors_classifiers():
     given = {**{f"conv1.{name}": torch.zeros(0) for name in stem}, "bn1.bias": torch.zeros(0)}
     expected = {*(f"stem.{name}" for name in stem), "stem.7.bias"}
     assert resnest({**given, "layer1.0.conv1.weight": torch.zeros(0)}).keys() == {*expected, "layer1.0.conv1.weight"}
+    ends = ("incre_modules.0.0.conv1", "downsamp_modules.0.0", "final_layer.0", "classifier")
+    given_hrnet = {f"{name}.weight": torch.zeros(0) for name in ("transition1.0.0", *ends)}
+    assert hrnet(given_hrnet).keys() == {"transition1.0.0.weight"}
     parts = {"layer1.0.convs.2.weight": torch.zeros(0), "layer1.0.bns.2.bias": torch.zeros(0)}
     renamed = {*expected, "layer1.0.parts.2.conv.weight", "layer1.0.parts.2.norm.bias"}
     assert res2net({**given, **parts}).keys() == renamed

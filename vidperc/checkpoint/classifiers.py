@@ -32,6 +32,7 @@ RES2NET: KeyRules = (
     (r"^bn1\.", "stem.7."),
 )
 
+HRNET: KeyRules = ((r"^(incre_modules|downsamp_modules|final_layer|classifier)\.", None),)
 RESNEST: KeyRules = (
     (r"^conv1\.(\d)\.", r"stem.\1."),  # the authors' stem
     (r"^bn1\.", "stem.7."),
@@ -87,6 +88,11 @@ def regnet_bgr(state: State) -> State:
 def res2net(state: State) -> State:
     """Res2Nets of their authors and of MMDetection."""
     return renamed(state, RES2NET)
+
+
+def hrnet(state: State) -> State:
+    """HRNets of their authors, without what makes one vector of the four maps."""
+    return renamed(state, HRNET)
 
 
 def resnest(state: State) -> State:
