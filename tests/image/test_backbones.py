@@ -15,6 +15,7 @@ from vidperc.configs.det.regnet import WEIGHTS
 from vidperc.configs.det.retinanet import retinanet_head
 
 from vidperc import Instances
+from vidperc.checkpoint import load_backbone
 from vidperc.checkpoint.classifiers import convnext, hrnet, pvt, regnet_bgr, res2net, resnest, swin_unfolded
 from vidperc.image.backbones.convnext import ConvNeXt
 from vidperc.image.backbones.convnext import Size as ConvNeXtSize
@@ -355,6 +356,16 @@ def test_split_attention_weighs_the_splits():
     x = torch.rand(1, 4, 5, 5)
     splits = attention.conv(x).split(4, dim=1)
     torch.testing.assert_close(attention(x), splits[0] / 4 + splits[1] * 3 / 4, rtol=1e-4, atol=1e-4)
+
+
+def test_a_detectors_file_fills_a_backbone_with_deformable_convolutions(tmp_path):
+    """Whose offsets begin at nothing."""
+    given = {f"backbone.{name}": value for name, value in BACKBONES["regnet"]().state_dict().items()}
+    torch.save({"state_dict": {**given, "neck.x": torch.zeros(1)}}, tmp_path / "a.pth")
+    ours = BACKBONES["regnet_deformable"]()
+    assert load_backbone(ours, tmp_path / "a.pth", convert=regnet_bgr).complete
+    torch.testing.assert_close(ours.layer2[0].conv2.weight.data, given["backbone.layer2.0.conv2.weight"])
+    assert not ours.layer2[0].conv2.conv_offset.weight.any()
 
 
 def test_names_of_the_authors_classifiers():
