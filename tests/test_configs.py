@@ -67,3 +67,10 @@ def test_published_spelling_and_near_names():
         vidperc.load("sort_mot1")
     with pytest.raises(AttributeError, match="max_age"):
         vidperc.load("sort_mot15", max_aeg=2)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if "_caffe_" in name])
+def test_batch_norms_of_caffe_style_backbones_do_not_learn(name):
+    model = vidperc.get_config(name).model
+    backbone = getattr(model, "backbone", None) or model.detector.backbone
+    assert backbone.norm in ("frozen_bn", "exact_bn")

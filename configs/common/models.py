@@ -32,8 +32,8 @@ def resnet(depth: int = 50, **changes: Any) -> fdl.Config:
 
 
 def caffe_resnet(depth: int = 50, **changes: Any) -> fdl.Config:
-    """A ResNet that strides in its 1x1 convolutions."""
-    return fdl.Config(ResNet, depth=depth, style="caffe", **changes)
+    """A ResNet that strides in its 1x1 convolutions, whose batch norms do not learn."""
+    return fdl.Config(ResNet, depth=depth, style="caffe", **{"norm": "frozen_bn", **changes})
 
 
 def resnext(depth: int = 101, groups: int = 32, width_per_group: int = 4, **changes: Any) -> fdl.Config:

@@ -31,7 +31,7 @@ def autoassign_r50_fpn_8x2_1x_coco() -> fdl.Config:
     )
     config = single_stage(
         head,
-        backbone=caffe_resnet(norm="frozen_bn"),
+        backbone=caffe_resnet(),
         neck=neck,
         preprocess=detectron_preprocessor(),
         schedule=schedule_1x(optimizer=sgd(norm_decay=0.0), warmup_iterations=1000),

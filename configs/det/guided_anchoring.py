@@ -58,11 +58,11 @@ def _retinanet(backbone: fdl.Config) -> fdl.Config:
 
 
 def ga_retinanet_r50_caffe_fpn_1x_coco() -> fdl.Config:
-    return _retinanet(caffe_resnet(norm="frozen_bn"))
+    return _retinanet(caffe_resnet())
 
 
 def ga_retinanet_r101_caffe_fpn_1x_coco() -> fdl.Config:
-    return _retinanet(caffe_resnet(101, norm="frozen_bn"))
+    return _retinanet(caffe_resnet(101))
 
 
 def ga_retinanet_x101_32x4d_fpn_1x_coco() -> fdl.Config:

@@ -32,7 +32,7 @@ def yolof_r50_c5_8x8_1x_coco() -> fdl.Config:
     slow_backbone = (fdl.Config(Rule, r"^backbone\.", lr=1 / 3),)
     config = single_stage(
         head,
-        backbone=caffe_resnet(out_indices=(3,), norm="frozen_bn"),
+        backbone=caffe_resnet(out_indices=(3,)),
         neck=fdl.Config(DilatedEncoder),
         preprocess=caffe_preprocessor(),
         schedule=schedule_1x(
