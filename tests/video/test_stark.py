@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from vidperc import open_session
-from vidperc.models import get_config, prepare
+from vidperc.models import get_config, load, prepare
 from vidperc.ops.padded_crop import crop_sides, padded_crops
 from vidperc.structures import Frame, Instances, TrackState, Video
 from vidperc.video.siamrpn_anchors import to_centers, to_corners
@@ -202,13 +202,16 @@ def test_templates_are_renewed_where_the_score_is_high(frames):
             before = after
 
 
-def test_half_precision_stays_close(model, frames):
-    half = prepare(untrained("tiny_stark_st2"), precision="bf16")
-    exact = prepare(untrained("tiny_stark_st2"))
+def test_half_precision_stays_close(frames):
+    """To a few of the search region's 200 pixels: an untrained network's maps are flat, and so sensitive."""
     video = Video.from_frames(frames[:2], prompt=[40, 30, 80, 70])
-    one, other = (list(each.stream(video))[-1] for each in (half, exact))
+    one, other = (
+        list(prepare(untrained("tiny_stark_st2"), precision=precision).stream(video))[-1]
+        for precision in ("bf16", "fp32")
+    )
     assert one.boxes.dtype == one.scores.dtype == torch.float32
-    assert torch.allclose(one.boxes, other.boxes, atol=3)
+    assert torch.allclose(one.boxes, other.boxes, atol=8)
+    assert torch.allclose(one.scores, other.scores, atol=0.02)
 
 
 def test_no_finite_box_leaves_the_last_one_and_calls_it_lost(frames):
@@ -257,6 +260,13 @@ def test_object_at_the_border_and_frames_that_change_size(model, frames, prompt)
         assert 0 <= x1 <= frame.shape[1] - 10 and 10 <= x2 <= frame.shape[1] and x2 - x1 >= 9.99
         assert 0 <= y1 <= frame.shape[0] - 10 and 10 <= y2 <= frame.shape[0] and y2 - y1 >= 9.99
     assert torch.isfinite(session.update(frames[4]).boxes).all()
+
+
+def test_settings_can_be_given_by_name():
+    for name in ("tiny_stark_st1", "tiny_stark_st2"):
+        with pytest.warns(UserWarning, match="untrained"):
+            model = load(name, search_factor=4.0, max_batch=3)
+        assert (model.search_factor, model.max_batch) == (4.0, 3)
 
 
 def test_update_intervals_out_of_range():

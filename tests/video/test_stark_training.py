@@ -298,6 +298,9 @@ def test_clips_that_are_no_training_data(clips):
     bare = [PaddedCrop(f.image, padding=f.padding) for f in clips[0].frames]
     with pytest.raises(ValueError, match="expected one box to train on, got None"):
         model([Clip(bare)])
+    model.criterion = None
+    with pytest.raises(ValueError, match="no criterion"):
+        model(clips[:1])
     batch = training_batch(clips, 2, (64, 160), torch.device("cpu"))
     assert batch.positive.tolist() == [True] * 4 + [False] * 4
     assert len(batch.templates) == 2 and batch.search[1].shape == (8, 160, 160)

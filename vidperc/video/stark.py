@@ -18,7 +18,7 @@ from ..structures import Clip, Frame, Instances, TrackState, Video
 from .siamrpn import check_frame, check_prompt
 from .siamrpn_anchors import to_centers, to_corners
 from .stark_network import CornerHead, ScoreHead, StarkTransformer, Tokens
-from .stark_training import BoxCriterion, ScoreCriterion, training_batch
+from .stark_training import BoxCriterion, ScoreCriterion, TrainingBatch, training_batch
 
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 NO_SCORE = -1.0  # of a model that does not judge its boxes
@@ -52,6 +52,7 @@ class STARK(SequenceModel):
 
     Args:
         backbone, neck, transformer, box_head: the network.
+        criterion: the losses.
         templates: K, of each object; the first is that of the first frame.
         template_size, search_size: sides of the crops that the network sees.
         template_factor, search_factor: sides of these crops over the root of the box's area.
@@ -69,6 +70,7 @@ class STARK(SequenceModel):
         neck: nn.Module,
         transformer: StarkTransformer,
         box_head: CornerHead,
+        criterion: BoxCriterion | ScoreCriterion | None = None,
         templates: int = 2,
         template_size: int = 128,
         search_size: int = 320,
@@ -79,7 +81,8 @@ class STARK(SequenceModel):
     ) -> None:
         super().__init__()
         self.backbone, self.neck, self.transformer, self.box_head = backbone, neck, transformer, box_head
-        self.templates, self.template_size, self.search_size = templates, template_size, search_size
+        self.criterion, self.templates = criterion, templates
+        self.template_size, self.search_size = template_size, search_size
         self.template_factor, self.search_factor = template_factor, search_factor
         self.margin, self.max_batch = margin, max_batch
         self.register_buffer("mean", torch.tensor(MEAN)[:, None, None], persistent=False)
@@ -175,18 +178,19 @@ class STARK(SequenceModel):
         outputs = [self.search(templates[part], self.embed(crops[part], padding[part])) for part in parts]
         return torch.cat([query for query, _ in outputs]), torch.cat([boxes for _, boxes in outputs])
 
+    # Training
+
+    def _batch(self, clips: list[Clip]) -> TrainingBatch:
+        return training_batch(clips, self.templates, (self.template_size, self.search_size), self.device)
+
+    def _criterion(self, outputs: Tensor, targets: Tensor) -> dict[str, Tensor]:
+        if self.criterion is None:
+            raise ValueError("this STARK has no criterion to be trained with")
+        return self.criterion(outputs, targets)
+
 
 class STARKST1(STARK):
-    """STARK that finds boxes alone (stage 1): its score is -1, no object is ever called lost, templates stay.
-
-    Args:
-        criterion: the losses.
-        network: as `STARK`.
-    """
-
-    def __init__(self, *, criterion: BoxCriterion | None = None, **network: object) -> None:
-        super().__init__(**network)  # type: ignore[arg-type]
-        self.criterion = criterion
+    """STARK that finds boxes alone (stage 1): its score is -1, no object is ever called lost, templates stay."""
 
     def judge(self, query: Tensor) -> tuple[Tensor, Tensor]:
         scores = torch.full((len(query),), NO_SCORE, device=query.device)
@@ -194,12 +198,10 @@ class STARKST1(STARK):
 
     def forward(self, clips: list[Clip]) -> dict[str, Tensor]:
         """Losses of the boxes; each clip is templates and then the search frame, as `StarkCrops` makes them."""
-        if self.criterion is None:
-            raise ValueError("this STARK has no criterion to be trained with")
-        batch = training_batch(clips, self.templates, (self.template_size, self.search_size), self.device)
+        batch = self._batch(clips)
         templates = Tokens.cat([self.embed(*crops) for crops in batch.templates], 1)
         _, boxes = self.search(templates, self.embed(*batch.search))
-        return self.criterion(boxes / self.search_size, batch.boxes / self.search_size)
+        return self._criterion(boxes / self.search_size, batch.boxes / self.search_size)
 
 
 class STARKST2(STARK):
@@ -210,26 +212,38 @@ class STARKST2(STARK):
 
     Args:
         score_head: on the decoded query.
-        criterion: its loss.
         update_intervals: every how many frames each template but the first is replaced by the box of that frame.
         update_threshold: where the score is above.
-        network: as `STARK`.
+        others: as for `STARK`.
     """
 
     def __init__(
         self,
         *,
+        backbone: nn.Module,
+        neck: nn.Module,
+        transformer: StarkTransformer,
+        box_head: CornerHead,
         score_head: ScoreHead,
         criterion: ScoreCriterion | None = None,
         update_intervals: Sequence[int] = (200,),
         update_threshold: float = 0.5,
         lost_threshold: float = 0.5,
-        **network: object,
+        template_size: int = 128,
+        search_size: int = 320,
+        template_factor: float = 2.0,
+        search_factor: float = 5.0,
+        margin: float = 10.0,
+        max_batch: int = 16,
     ) -> None:
         if any(interval < 1 for interval in update_intervals):
             raise ValueError(f"update_intervals: expected frames from 1 on, got {list(update_intervals)}")
-        super().__init__(templates=1 + len(update_intervals), **network)  # type: ignore[arg-type]
-        self.score_head, self.criterion, self.update_intervals = score_head, criterion, tuple(update_intervals)
+        super().__init__(
+            backbone=backbone, neck=neck, transformer=transformer, box_head=box_head, criterion=criterion,
+            templates=1 + len(update_intervals), template_size=template_size, search_size=search_size,
+            template_factor=template_factor, search_factor=search_factor, margin=margin, max_batch=max_batch,
+        )  # fmt: skip
+        self.score_head, self.update_intervals = score_head, tuple(update_intervals)
         self.update_threshold, self.lost_threshold = update_threshold, lost_threshold
         self.train()
 
@@ -254,13 +268,11 @@ class STARKST2(STARK):
 
     def forward(self, clips: list[Clip]) -> dict[str, Tensor]:
         """The loss of the scores; in a pair of two different ids the search frame does not show the object."""
-        if self.criterion is None:
-            raise ValueError("this STARK has no criterion to be trained with")
-        batch = training_batch(clips, self.templates, (self.template_size, self.search_size), self.device)
+        batch = self._batch(clips)
         with torch.no_grad():
             tokens = [self.embed(*crops) for crops in (*batch.templates, batch.search)]
             query, _ = self.transformer(Tokens.cat(tokens, 1))
-        return self.criterion(self.score_head(query), batch.positive)
+        return self._criterion(self.score_head(query), batch.positive)
 
 
 def clip_boxes(boxes: Tensor, width: int, height: int, margin: float) -> Tensor:
