@@ -145,10 +145,10 @@ def shrunken_deep(config: fdl.Config) -> fdl.Config:
 
 
 def shrunken_detectors() -> fdl.Config:
-    """With switchable convolutions in C3 alone, as the maps of C5 are too small for them."""
+    """With switchable convolutions in C3 of one backbone alone, as the maps of C5 are too small for them."""
     model = shrunken_deep(detectors.detectors_cascade_rcnn_r50_1x_coco())
     again = model.neck.backbone
-    model.backbone.sac_stages = again.sac_stages = (1,)
+    model.backbone.sac_stages, again.sac_stages = (1,), ()
     again.base_channels, again.frozen_stages, again.norm_eval, again.guide_channels = 8, -1, False, 16
     model.neck.hidden = 4
     return model

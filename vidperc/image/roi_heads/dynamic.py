@@ -73,6 +73,8 @@ class DynamicRoIHead(RoIHead):
         sampled = [sampler(p, t, self.box_head.classes) for p, t in zip(proposals, targets)]
         outputs = self.box_head(self.extractor(features, [part.boxes for part in sampled]))
         losses = criterion(outputs, sampled, self.coder)
+        if self.mask is not None:
+            losses |= self.mask.loss(features, sampled, targets)
         self.note(proposals, targets, sampled)
         return losses
 
