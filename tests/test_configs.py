@@ -40,7 +40,7 @@ def test_config_builds(name):
 FIRST_WAVE = (
     "LD", "PISA", "Guided Anchoring",
     "RPN", "Fast R-CNN", "Faster R-CNN", "Mask R-CNN", "Cascade R-CNN", "Cascade Mask R-CNN", "DCN", "DCNv2", "FP16",
-    "HTC", "Mask Scoring R-CNN", "PointRend", "Grid R-CNN", "GRoIE",
+    "HTC", "Mask Scoring R-CNN", "PointRend", "Grid R-CNN", "GRoIE", "SCNet",
     "RetinaNet", "FCOS", "ATSS", "GFL", "PAA", "RepPoints", "VFNet", "SSD", "YOLOv3", "DETR", "Deformable DETR",
     "FSAF", "FoveaBox", "SABL",
     "PAFPN", "Dynamic R-CNN", "Double Heads", "GN+WS", "Libra R-CNN", "GCNet", "Empirical Attention", "DyHead",

@@ -49,6 +49,8 @@ def two_stage_keys() -> KeyRules:
         (r"^roi_head\.bbox_roi_extractor\.", "roi_head.extractor."),
         (r"^roi_head\.mask_roi_extractor\.", "roi_head.mask.extractor."),
         (r"^roi_head\.semantic_head\.", "semantic."),
+        (r"^roi_head\.glbctx_head\.", "roi_head.context."),
+        (r"^roi_head\.feat_relay_head\.", "roi_head.relay."),
     )
 
 

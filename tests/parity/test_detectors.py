@@ -41,6 +41,7 @@ GOLDENS = (
     "point_rend_r50_caffe_fpn_mstrain_1x_coco",
     "pisa_faster_rcnn_r50_fpn_1x_coco",
     "rpn_r50_fpn_1x_coco",
+    "scnet_r50_fpn_1x_coco",
     "tridentnet_r50_caffe_1x_coco",
     "sabl_faster_rcnn_r50_fpn_1x_coco",
 )

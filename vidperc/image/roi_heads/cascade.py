@@ -52,6 +52,13 @@ class CascadeRoIHead(nn.Module):
 
     def detect(self, features: Sequence[Tensor], images: ImageList, proposals: Sequence[Instances]) -> list[Instances]:
         """The detections of each image among its proposals, in pixels of the original picture."""
+        detections = self.detect_boxes(features, images, proposals)
+        return detections if self.mask is None else self.mask.detect(features, images, detections)
+
+    def detect_boxes(
+        self, features: Sequence[Tensor], images: ImageList, proposals: Sequence[Instances]
+    ) -> list[Instances]:
+        """As `detect`, without masks."""
         boxes, logits, last = boxes_of(proposals), [], len(self.stages) - 1
         for i, (head, stage) in enumerate(zip(self.box_heads, self.stages)):
             outputs: BoxOutputs = head(self.extractor(features, boxes))
@@ -59,8 +66,7 @@ class CascadeRoIHead(nn.Module):
             if i < last:
                 boxes = refine(outputs, boxes, images, stage.coder)
         mean = BoxOutputs(torch.stack(logits).mean(0), outputs.codes)
-        detections = self.postprocessor(mean, boxes, images, self.stages[-1].coder)
-        return detections if self.mask is None else self.mask.detect(features, images, detections)
+        return self.postprocessor(mean, boxes, images, self.stages[-1].coder)
 
     def loss(
         self,

@@ -77,7 +77,10 @@ class MaskBranch(nn.Module):
 
     def detect(self, features: Sequence[Tensor], images: ImageList, detections: Sequence[Instances]) -> list[Instances]:
         """The detections with masks (N, H, W) of the original pictures' sizes."""
-        regions = self.extractor(features, batch_boxes(detections, images))
+        return self.detect_in(self.extractor(features, batch_boxes(detections, images)), images, detections)
+
+    def detect_in(self, regions: Tensor, images: ImageList, detections: Sequence[Instances]) -> list[Instances]:
+        """As `detect`, from the features (P, D, S, S) of all images' detections in order."""
         return with_masks(detections, self.scores(regions, labels_of(detections)), images, self.threshold)
 
     def loss(
@@ -88,8 +91,13 @@ class MaskBranch(nn.Module):
         stage: int = 0,
     ) -> dict[str, Tensor]:
         """Cross entropy of the masks of the positive regions, per pixel."""
-        boxes, labels = positives_of(sampled)
-        logits = self.logits(self.extractor(features, boxes), labels, stage)
+        return self.loss_in(self.extractor(features, positives_of(sampled)[0]), sampled, targets, stage)
+
+    def loss_in(
+        self, regions: Tensor, sampled: Sequence[SampledRegions], targets: Sequence[Instances], stage: int = 0
+    ) -> dict[str, Tensor]:
+        """As `loss`, from the features (P, D, S, S) of all images' positive regions in order."""
+        logits = self.logits(regions, positives_of(sampled)[1], stage)
         truth = mask_targets(sampled, targets, logits.shape[-1])
         return {"loss_mask": mask_loss(logits, truth) + self.heads[stage].conv_logits.weight.sum() * 0}  # type: ignore[operator,union-attr]
 
