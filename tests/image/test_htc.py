@@ -20,8 +20,8 @@ from vidperc.structures import UNKNOWN_CLASS, Clip, Frame
 
 def small(semantic: bool = True) -> fdl.Config:
     model = shrink(htc() if semantic else htc_without_semantic())
-    for stage in model.roi_head.stages:
-        stage.sampler.sampler.count = 12
+    for stage, head in zip(model.roi_head.stages, model.roi_head.mask.heads):
+        stage.sampler.sampler.count, head.convs = 16, 1
     if semantic:
         model.semantic = fdl.Config(SemanticHead, 16, channels=16, classes=4)
     return model
