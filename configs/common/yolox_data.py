@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from vidperc.data.datasets import ClipDataset
@@ -16,6 +17,7 @@ from .vis_data import find_coco_split
 from .yolox import GREY
 
 FILL = (GREY, GREY, GREY)
+ALL_OF_A_PIXEL = {"min_side": 1.0, "min_area": 0.0, "max_aspect": math.inf}  # the published trainings keep slivers
 
 
 def mosaics(
@@ -39,7 +41,7 @@ def mosaics(
     """
     joined: list[Transform] = [
         Mosaic(size, fill=FILL, crop=crop),
-        RandomAffine(factors, border=(-size[0] // 2, -size[1] // 2), fill=FILL, crop=crop),
+        RandomAffine(factors, border=(-size[0] // 2, -size[1] // 2), fill=FILL, crop=crop, **ALL_OF_A_PIXEL),
         *([MixUp(factors=(0.8, 1.6), fill=FILL, crop=crop)] if mixup else []),
     ]
     plain: list[Transform] = [HSVJitter(), Flip(), Resize(sizes_of_steps(size, steps))]

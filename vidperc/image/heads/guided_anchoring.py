@@ -98,6 +98,8 @@ class ShapeCoder(DeltaCoder):
 class GuideCriterion:
     """The losses of locations and shapes.
 
+    Centres are what the location is trained to find, as in the paper; MMDetection 2.28 takes them for background.
+
     Args:
         assigner: squares to targets.
         sampler: of the shapes that are learnt.
