@@ -108,3 +108,9 @@ def from_imagenet(config: fdl.Config) -> fdl.Config:
     weights = f"torchvision://resnet{depth}" if groups == 1 else RESNEXT_WEIGHTS[depth, groups]
     config.initial = fdl.Config(InitialWeights, backbone=weights)
     return config
+
+
+def from_given(config: fdl.Config) -> fdl.Config:
+    """Training begins with a caffe-style backbone's ImageNet weights, whose path is given as `initial.backbone`."""
+    config.initial = fdl.Config(InitialWeights)
+    return config

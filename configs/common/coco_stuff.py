@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import fiddle as fdl
+
 from vidperc.data.datasets import ClipDataset
 from vidperc.data.loader import aspect_groups
 from vidperc.data.readers.coco_stuff import read_coco_stuff
@@ -12,6 +14,7 @@ from vidperc.data.transforms import Flip, Resize, ResizeRange
 from vidperc.engine.experiment import TrainData
 
 from .classes import coco_classes
+from .det_data import coco_scoring
 
 
 def coco_stuff_training(root: str, scales: Sequence[tuple[int, int]] = ((1333, 800),)) -> TrainData:
@@ -32,3 +35,10 @@ def coco_stuff_training(root: str, scales: Sequence[tuple[int, int]] = ((1333, 8
     resize = ResizeRange(low, high[0]) if high else Resize(low)
     dataset = ClipDataset(records, transforms=[resize, Flip()])
     return TrainData(dataset, groups=aspect_groups(dataset))
+
+
+def on_coco_stuff(config: fdl.Config, *scales: tuple[int, int]) -> fdl.Config:
+    """The experiment with these data in `data/coco`; `scales` as of `coco_stuff_training`, 1333 and 800 by default."""
+    config.train_data = fdl.Config(coco_stuff_training, "data/coco", scales or ((1333, 800),))
+    config.test_data = fdl.Config(coco_scoring, masks=True)
+    return config

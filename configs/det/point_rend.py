@@ -6,7 +6,8 @@ import fiddle as fdl
 
 from vidperc.image.roi_heads.point_rend import CoarseMaskHead, PointHead, PointRendBranch, PointRoIExtractor
 
-from ..common.backbones import with_caffe
+from ..common.backbones import from_given, with_caffe
+from ..common.det_data import on_coco, one_short_side
 from ..common.schedules import schedule_3x
 from ..common.two_stage import experiment, mask_rcnn
 
@@ -20,7 +21,8 @@ def _point_rend(schedule: fdl.Config | None = None) -> fdl.Config:
         heads=[fdl.Config(CoarseMaskHead)],
         point_head=fdl.Config(PointHead),
     )
-    return with_caffe(experiment(model, schedule))
+    config = from_given(with_caffe(experiment(model, schedule)))
+    return on_coco(config, one_short_side(*range(640, 801, 32)))
 
 
 def point_rend_r50_caffe_fpn_mstrain_1x_coco() -> fdl.Config:

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import fiddle as fdl
 
-from ..common.backbones import with_depth, with_resnext
-from ..common.coco_stuff import coco_stuff_training
+from ..common.backbones import from_imagenet, with_depth, with_resnext
+from ..common.coco_stuff import on_coco_stuff
 from ..common.schedules import schedule_20e
 from ..common.scnet import scnet
 from ..common.two_stage import experiment
 
 
 def _scnet(schedule: fdl.Config | None = None) -> fdl.Config:
-    config = experiment(scnet(), schedule)
-    config.train_data = fdl.Config(coco_stuff_training, "data/coco")
-    return config
+    return on_coco_stuff(experiment(scnet(), schedule))
 
 
 def scnet_r50_fpn_1x_coco() -> fdl.Config:
-    return _scnet()
+    return from_imagenet(_scnet())
 
 
 def scnet_r50_fpn_20e_coco() -> fdl.Config:
-    return _scnet(schedule_20e())
+    return from_imagenet(_scnet(schedule_20e()))
 
 
 def scnet_r101_fpn_20e_coco() -> fdl.Config:
-    return with_depth(_scnet(schedule_20e()), 101)
+    return from_imagenet(with_depth(_scnet(schedule_20e()), 101))
 
 
 def scnet_x101_64x4d_fpn_20e_coco() -> fdl.Config:
-    return with_resnext(_scnet(schedule_20e()), 101, 64, 4)
+    return from_imagenet(with_resnext(_scnet(schedule_20e()), 101, 64, 4))

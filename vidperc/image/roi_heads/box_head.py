@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...layers.conv import ConvNorm
+from ...layers.conv import ConvNorm, init_kaiming
 from ...layers.norm import NormKind
 
 
@@ -53,6 +53,7 @@ class BoxHead(nn.Module):
         self.shared_fcs = nn.ModuleList(nn.Linear(hidden if i else features, hidden) for i in range(fcs))
         self.fc_cls = nn.Linear(hidden, classes + 1)
         self.fc_reg = nn.Linear(hidden, 4 if class_agnostic else 4 * classes)
+        init_kaiming(self.shared_convs)
         for layer in self.shared_fcs:
             nn.init.xavier_uniform_(layer.weight)  # type: ignore[arg-type]
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
