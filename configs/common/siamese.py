@@ -77,7 +77,7 @@ def siamese_schedule() -> fdl.Config:
         epochs=EPOCHS,
         curve=fdl.Config(RiseAndFall),
         warmup_iterations=0,
-        batch_size=28,
+        batch_size=28 * 8,  # as published: 28 on each of eight GPUs
         clip_norm=10.0,
         optimizer=fdl.Config(SGD, lr=0.005, momentum=0.9, weight_decay=1e-4, rules=[rest]),
     )

@@ -56,7 +56,7 @@ def siamese_rpn_r50_20e_uav123() -> fdl.Config:
 def siamese_rpn_r50_20e_otb100() -> fdl.Config:
     config = _experiment(penalty=0.4, window_influence=0.5, size_rate=0.4)
     config.train_data.grey = 0.2  # a quarter of the benchmark's videos are
-    config.schedule.batch_size = 16
+    config.schedule.batch_size = 16 * 8
     return config
 
 

@@ -585,7 +585,7 @@ def test_published_schedule_and_mix():
     assert frame_weights(still) == {0: 2.0}
     assert mixed_pairs([[long], [still]], (0.4, 0.6), 100, []).repeats == pytest.approx([20 / 3, 80 / 3, 20 / 3, 60])
     schedule = fdl.build(get_config("siamese_rpn_r50_fp16_20e_vot2018").schedule)
-    assert schedule.precision == "fp16" and schedule.batch_size == 28
+    assert schedule.precision == "fp16" and schedule.batch_size == 224
     model = fdl.build(get_config("siamese_rpn_r50_20e_lasot").model).train()
     groups = schedule.optimizer.build(model).param_groups
     late = {id(p) for group in groups if group["start"] == 10 for p in group["params"]}
