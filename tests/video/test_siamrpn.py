@@ -545,11 +545,11 @@ def test_tuning_confirms_the_best_and_leaves_the_model_as_it_was(model, frames):
 @pytest.mark.parametrize(
     ("benchmark", "numbers", "batch", "grey"),
     [
-        ("lasot", (0.05, 0.42, 0.38), 28, 0.0),
-        ("trackingnet", (0.05, 0.42, 0.38), 28, 0.0),
-        ("uav123", (0.1, 0.1, 0.5), 28, 0.0),
-        ("otb100", (0.4, 0.5, 0.4), 16, 0.2),
-        ("vot2018", (0.04, 0.44, 0.33), 28, 0.0),
+        ("lasot", (0.05, 0.42, 0.38), 8 * 28, 0.0),
+        ("trackingnet", (0.05, 0.42, 0.38), 8 * 28, 0.0),
+        ("uav123", (0.1, 0.1, 0.5), 8 * 28, 0.0),
+        ("otb100", (0.4, 0.5, 0.4), 8 * 16, 0.2),
+        ("vot2018", (0.04, 0.44, 0.33), 8 * 28, 0.0),
     ],
 )
 def test_published_numbers(benchmark, numbers, batch, grey):
