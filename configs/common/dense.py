@@ -13,6 +13,7 @@ from vidperc.image.priors import AnchorGenerator
 from vidperc.image.single_stage import SingleStageDetector
 
 from .classes import coco_classes
+from .det_data import on_coco
 from .models import common_keys, fpn, preprocessor, resnet
 from .schedules import schedule_1x
 
@@ -29,7 +30,10 @@ def single_stage(
     schedule: fdl.Config | None = None,
     keys: KeyRules = (),
 ) -> fdl.Config:
-    """A detector on a ResNet-50 with levels P3 to P7 on COCO, 12 epochs, where nothing else is said."""
+    """A detector on a ResNet-50 with levels P3 to P7 on COCO, 12 epochs, where nothing else is said.
+
+    Other classes come without data.
+    """
     model = fdl.Config(
         SingleStageDetector,
         preprocessor=preprocess or preprocessor(),
@@ -37,7 +41,7 @@ def single_stage(
         neck=neck or pyramid(),
         head=head,
     )
-    return fdl.Config(
+    config = fdl.Config(
         Experiment,
         task="det",
         model=model,
@@ -45,6 +49,7 @@ def single_stage(
         published_keys=(*dense_keys(), *keys),
         schedule=schedule or schedule_1x(optimizer=sgd()),
     )
+    return on_coco(config) if classes is None else config
 
 
 def dense_keys() -> KeyRules:

@@ -9,6 +9,7 @@ from vidperc.engine.experiment import Experiment
 from vidperc.image.single_stage import SingleStageDetector
 
 from .classes import coco_classes
+from .det_data import on_coco
 from .models import common_keys, preprocessor, resnet
 
 
@@ -22,7 +23,10 @@ def query_detector(
     schedule: fdl.Config,
     keys: KeyRules,
 ) -> fdl.Config:
-    """A detector on a ResNet-50 whose batch norms do not learn, on COCO, where nothing else is said."""
+    """A detector on a ResNet-50 whose batch norms do not learn, on COCO, where nothing else is said.
+
+    Other classes come without data.
+    """
     model = fdl.Config(
         SingleStageDetector,
         preprocessor=preprocess or preprocessor(pad_divisor=1),
@@ -30,7 +34,7 @@ def query_detector(
         neck=neck,
         head=head,
     )
-    return fdl.Config(
+    config = fdl.Config(
         Experiment,
         task="det",
         model=model,
@@ -38,6 +42,7 @@ def query_detector(
         published_keys=(*keys, *common_keys()),
         schedule=schedule,
     )
+    return on_coco(config) if classes is None else config
 
 
 def transformer_keys() -> KeyRules:

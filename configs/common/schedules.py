@@ -22,7 +22,7 @@ def schedule_20e(**changes: Any) -> fdl.Config:
 
 def schedule_2x(**changes: Any) -> fdl.Config:
     """24 epochs."""
-    return fdl.Config(Schedule, epochs=24, milestones=(16, 22), **changes)
+    return fdl.Config(Schedule, epochs=24, **{"milestones": (16, 22), **changes})
 
 
 def schedule_20_23_24e(**changes: Any) -> fdl.Config:
@@ -32,7 +32,7 @@ def schedule_20_23_24e(**changes: Any) -> fdl.Config:
 
 def schedule_3x(**changes: Any) -> fdl.Config:
     """36 epochs."""
-    return fdl.Config(Schedule, epochs=36, milestones=(27, 33), **changes)
+    return fdl.Config(Schedule, epochs=36, **{"milestones": (27, 33), **changes})
 
 
 def schedule_6x(**changes: Any) -> fdl.Config:

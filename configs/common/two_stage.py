@@ -28,6 +28,7 @@ from vidperc.image.samplers import RandomSampler
 from vidperc.image.two_stage import RCNN, RPN
 
 from .classes import coco_classes
+from .det_data import on_coco
 from .models import common_keys, dc5, fpn, preprocessor, resnet
 from .schedules import schedule_1x
 
@@ -183,8 +184,8 @@ def cascade_mask_rcnn(classes: int = 80) -> fdl.Config:
 def experiment(
     model: fdl.Config, schedule: fdl.Config | None = None, classes: tuple[str, ...] | None = None
 ) -> fdl.Config:
-    """A detector on COCO for twelve epochs, unless told otherwise."""
-    return fdl.Config(
+    """A detector on COCO for twelve epochs, unless told otherwise; other classes come without data."""
+    config = fdl.Config(
         Experiment,
         task="det",
         model=model,
@@ -192,6 +193,7 @@ def experiment(
         published_keys=two_stage_keys(),
         schedule=schedule or schedule_1x(),
     )
+    return on_coco(config) if classes is None else config
 
 
 def faster_rcnn_dc5(classes: int = 30, depth: int = 50) -> fdl.Config:

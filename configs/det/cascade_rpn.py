@@ -15,6 +15,7 @@ from vidperc.image.roi_heads.criterion import ClassWeightedCriterion
 from vidperc.image.samplers import RandomSampler
 
 from ..common.backbones import with_caffe
+from ..common.det_data import on_coco_regions
 from ..common.schedules import schedule_1x
 from ..common.two_stage import experiment, fast_rcnn, faster_rcnn, region_sampler, rpn, smooth_l1
 
@@ -66,7 +67,7 @@ def _strict(model: fdl.Config) -> fdl.Config:
 def crpn_r50_caffe_fpn_1x_coco() -> fdl.Config:
     model = rpn()
     model.rpn = _head(2000, 2000)
-    return _experiment(model, ("object",))
+    return on_coco_regions(_experiment(model, ("object",)))
 
 
 def crpn_fast_rcnn_r50_caffe_fpn_1x_coco() -> fdl.Config:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fiddle as fdl
 
 from vidperc.checkpoint.keys import KeyRules
+from vidperc.data.transforms import Flip
 from vidperc.engine.optim import AdamW, Rule
 from vidperc.engine.schedule import Schedule
 from vidperc.image.heads.deformable_detr import (
@@ -29,6 +30,7 @@ from vidperc.layers.deformable_transformer import (
     DeformableEncoderLayer,
 )
 
+from ..common.det_data import on_changed_coco, strong_augmentation
 from ..common.models import resnet
 from ..common.query import query_detector, transformer_keys
 
@@ -78,13 +80,14 @@ def _schedule(*slow: str) -> fdl.Config:
 
 
 def deformable_detr_r50_16x2_50e_coco() -> fdl.Config:
-    return query_detector(
+    config = query_detector(
         _head(),
         backbone=resnet(norm="frozen_bn", out_indices=(1, 2, 3)),
         neck=fdl.Config(ChannelMapper, (512, 1024, 2048), 256, 1, levels=4, norm="gn", relu=False),
         schedule=_schedule("reference_points"),
         keys=KEYS,
     )
+    return on_changed_coco(config, [fdl.Config(Flip), strong_augmentation(longest=4200)], keep_empty=True)
 
 
 def deformable_detr_refine_r50_16x2_50e_coco() -> fdl.Config:

@@ -18,6 +18,7 @@ from vidperc.image.heads.query import (
     best_queries,
 )
 
+from ..common.det_data import on_coco, strong_augmentation
 from ..common.models import resnet
 from ..common.query import query_detector, transformer_keys
 
@@ -55,7 +56,7 @@ def _head() -> fdl.Config:
 def detr_r50_8x2_150e_coco() -> fdl.Config:
     """150 epochs, the backbone at a tenth of the learning rate."""
     optimizer = fdl.Config(AdamW, lr=1e-4, weight_decay=1e-4, rules=[fdl.Config(Rule, r"^backbone\.", lr=0.1)])
-    return query_detector(
+    config = query_detector(
         _head(),
         backbone=resnet(norm="frozen_bn", out_indices=(3,)),
         schedule=fdl.Config(
@@ -63,3 +64,4 @@ def detr_r50_8x2_150e_coco() -> fdl.Config:
         ),
         keys=KEYS,
     )
+    return on_coco(config, strong_augmentation())

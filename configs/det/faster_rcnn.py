@@ -14,6 +14,7 @@ from vidperc.image.roi_heads.extractor import RoIExtractor
 
 from ..common.backbones import with_caffe, with_dconv, with_depth, with_mdconv, with_resnext, with_scratch
 from ..common.classes import cityscapes_classes, voc_classes
+from ..common.det_data import any_short_side, on_coco, six_short_sides
 from ..common.schedules import schedule_1x, schedule_2x, schedule_3x, schedule_cityscapes, schedule_voc
 from ..common.two_stage import experiment, faster_rcnn, rpn_head, smooth_l1
 
@@ -95,23 +96,30 @@ def faster_rcnn_x101_64x4d_fpn_2x_coco() -> fdl.Config:
 
 
 def faster_rcnn_r50_caffe_fpn_mstrain_1x_coco() -> fdl.Config:
-    return with_caffe(experiment(faster_rcnn()))
+    return on_coco(with_caffe(experiment(faster_rcnn())), six_short_sides())
 
 
 def faster_rcnn_r50_caffe_fpn_mstrain_2x_coco() -> fdl.Config:
-    return with_caffe(experiment(faster_rcnn(), schedule_2x()))
+    config = with_caffe(experiment(faster_rcnn(), schedule_2x(milestones=(16, 23))))
+    return on_coco(config, six_short_sides())
 
 
 def faster_rcnn_r50_caffe_fpn_mstrain_3x_coco() -> fdl.Config:
-    return with_caffe(experiment(faster_rcnn(), schedule_3x()))
+    return on_coco(with_caffe(experiment(faster_rcnn(), schedule_3x())), any_short_side())
+
+
+def _of_classes(*names: str) -> fdl.Config:
+    """Learns some of COCO's classes."""
+    config = with_caffe(experiment(faster_rcnn(len(names)), classes=names))
+    return on_coco(config, six_short_sides())
 
 
 def faster_rcnn_r50_caffe_fpn_mstrain_1x_coco_person() -> fdl.Config:
-    return with_caffe(experiment(faster_rcnn(1), classes=("person",)))
+    return _of_classes("person")
 
 
 def faster_rcnn_r50_caffe_fpn_mstrain_1x_coco_person_bicycle_car() -> fdl.Config:
-    return with_caffe(experiment(faster_rcnn(3), classes=("person", "bicycle", "car")))
+    return _of_classes("person", "bicycle", "car")
 
 
 def faster_rcnn_r50_caffe_dc5_1x_coco() -> fdl.Config:
@@ -119,11 +127,11 @@ def faster_rcnn_r50_caffe_dc5_1x_coco() -> fdl.Config:
 
 
 def faster_rcnn_r50_caffe_dc5_mstrain_1x_coco() -> fdl.Config:
-    return _caffe_dc5()
+    return on_coco(_caffe_dc5(), six_short_sides())
 
 
 def faster_rcnn_r50_caffe_dc5_mstrain_3x_coco() -> fdl.Config:
-    return _caffe_dc5(schedule_3x())
+    return on_coco(_caffe_dc5(schedule_3x(milestones=(28, 34))), six_short_sides())
 
 
 def faster_rcnn_r50_caffe_c4_1x_coco() -> fdl.Config:
@@ -131,7 +139,7 @@ def faster_rcnn_r50_caffe_c4_1x_coco() -> fdl.Config:
 
 
 def faster_rcnn_r50_caffe_c4_mstrain_1x_coco() -> fdl.Config:
-    return _caffe_c4()
+    return on_coco(_caffe_c4(), six_short_sides())
 
 
 def faster_rcnn_r50_fpn_iou_1x_coco() -> fdl.Config:

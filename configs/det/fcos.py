@@ -19,6 +19,7 @@ from vidperc.layers.deform_conv import ModulatedDeformConv
 
 from ..common.classes import bdd100k_classes
 from ..common.dense import STRIDES, detectron_preprocessor, pyramid, sgd, single_stage
+from ..common.det_data import on_bdd100k, on_coco, one_short_side, usual_sides_of_bdd100k
 from ..common.models import caffe_preprocessor, caffe_resnet, modulated_deformable, preprocessor, resnext
 from ..common.schedules import schedule_1x, schedule_2x, schedule_3x
 
@@ -74,16 +75,20 @@ def fcos_r101_caffe_fpn_gn_head_1x_coco() -> fdl.Config:
     return _fcos(backbone=caffe_resnet(101))
 
 
+def _mstrain(**parts: Any) -> fdl.Config:
+    return on_coco(_fcos(schedule=_training(schedule_2x), **parts), one_short_side(640, 800))
+
+
 def fcos_r50_caffe_fpn_gn_head_mstrain_640_800_2x_coco() -> fdl.Config:
-    return _fcos(schedule=_training(schedule_2x))
+    return _mstrain()
 
 
 def fcos_r101_caffe_fpn_gn_head_mstrain_640_800_2x_coco() -> fdl.Config:
-    return _fcos(backbone=caffe_resnet(101), schedule=_training(schedule_2x))
+    return _mstrain(backbone=caffe_resnet(101))
 
 
 def fcos_x101_64x4d_fpn_gn_head_mstrain_640_800_2x_coco() -> fdl.Config:
-    return _fcos(backbone=resnext(groups=64), preprocess=preprocessor(), schedule=_training(schedule_2x))
+    return _mstrain(backbone=resnext(groups=64), preprocess=preprocessor())
 
 
 def fcos_center_normbbox_centeronreg_giou_r50_caffe_fpn_gn_head_1x_coco() -> fdl.Config:
@@ -107,16 +112,16 @@ def _bdd100k(schedule: Any, depth: int = 50) -> dict[str, Any]:
 
 
 def fcos_r50_fpn_1x_det_bdd100k() -> fdl.Config:
-    return _fcos(**_bdd100k(schedule_1x))
+    return on_bdd100k(_fcos(**_bdd100k(schedule_1x)))
 
 
 def fcos_r50_fpn_3x_det_bdd100k() -> fdl.Config:
-    return _fcos(**_bdd100k(schedule_3x))
+    return on_bdd100k(_fcos(**_bdd100k(schedule_3x)), [usual_sides_of_bdd100k()])
 
 
 def fcos_r101_fpn_3x_det_bdd100k() -> fdl.Config:
-    return _fcos(**_bdd100k(schedule_3x, 101))
+    return on_bdd100k(_fcos(**_bdd100k(schedule_3x, 101)), [usual_sides_of_bdd100k()])
 
 
 def fcos_tricks_r50_fpn_1x_det_bdd100k() -> fdl.Config:
-    return _tricks(**_bdd100k(schedule_1x))
+    return on_bdd100k(_tricks(**_bdd100k(schedule_1x)))

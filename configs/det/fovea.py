@@ -18,6 +18,7 @@ from vidperc.image.heads.fovea import (
 from vidperc.image.priors import GridPoints
 
 from ..common.dense import STRIDES, pyramid, sgd, single_stage
+from ..common.det_data import on_coco, one_short_side
 from ..common.models import resnet
 from ..common.schedules import schedule_1x, schedule_2x
 
@@ -38,8 +39,11 @@ def _align(**parts: Any) -> fdl.Config:
     """Group normalisation in the head, and features taken where the box is."""
     config = _fovea(schedule_2x, **parts)
     config.model.head.predictor = fdl.Config(AlignedFoveaPredictor, classes=80)
-    config.schedule.clip_norm = 35.0
     return config
+
+
+def _mstrain(**parts: Any) -> fdl.Config:
+    return on_coco(_align(**parts), one_short_side(640, 800))
 
 
 def fovea_r50_fpn_4x4_1x_coco() -> fdl.Config:
@@ -59,11 +63,13 @@ def fovea_r101_fpn_4x4_2x_coco() -> fdl.Config:
 
 
 def fovea_align_r50_fpn_gn_head_4x4_2x_coco() -> fdl.Config:
-    return _align()
+    config = _align()
+    config.schedule.clip_norm = 35.0
+    return config
 
 
 def fovea_align_r50_fpn_gn_head_mstrain_640_800_4x4_2x_coco() -> fdl.Config:
-    return _align()
+    return _mstrain()
 
 
 def fovea_align_r101_fpn_gn_head_4x4_2x_coco() -> fdl.Config:
@@ -71,4 +77,4 @@ def fovea_align_r101_fpn_gn_head_4x4_2x_coco() -> fdl.Config:
 
 
 def fovea_align_r101_fpn_gn_head_mstrain_640_800_4x4_2x_coco() -> fdl.Config:
-    return _align(backbone=resnet(101))
+    return _mstrain(backbone=resnet(101))

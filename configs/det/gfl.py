@@ -12,6 +12,7 @@ from vidperc.image.heads.dense_postprocess import DensePostprocessor
 from vidperc.image.heads.gfl import DistributionCoder, GFLCriterion, GFLPredictor
 
 from ..common.dense import one_anchor, sgd, single_stage
+from ..common.det_data import any_short_side, on_coco
 from ..common.models import deformable, resnet, resnext
 from ..common.schedules import schedule_1x, schedule_2x
 
@@ -34,25 +35,30 @@ def gfl_experiment(schedule: Any = schedule_1x, **parts: Any) -> fdl.Config:
     return single_stage(_gfl_head(), schedule=schedule(optimizer=sgd()), keys=constants, **parts)
 
 
+def gfl_mstrain_2x(*, backbone: fdl.Config) -> fdl.Config:
+    """Twice as long, on images in any of many sizes."""
+    return on_coco(gfl_experiment(schedule_2x, backbone=backbone), any_short_side(480, 800))
+
+
 def gfl_r50_fpn_1x_coco() -> fdl.Config:
     return gfl_experiment()
 
 
 def gfl_r50_fpn_mstrain_2x_coco() -> fdl.Config:
-    return gfl_experiment(schedule_2x)
+    return gfl_mstrain_2x(backbone=resnet())
 
 
 def gfl_r101_fpn_mstrain_2x_coco() -> fdl.Config:
-    return gfl_experiment(schedule_2x, backbone=resnet(101))
+    return gfl_mstrain_2x(backbone=resnet(101))
 
 
 def gfl_r101_fpn_dconv_c3_c5_mstrain_2x_coco() -> fdl.Config:
-    return gfl_experiment(schedule_2x, backbone=resnet(101, conv_stages=deformable()))
+    return gfl_mstrain_2x(backbone=resnet(101, conv_stages=deformable()))
 
 
 def gfl_x101_32x4d_fpn_mstrain_2x_coco() -> fdl.Config:
-    return gfl_experiment(schedule_2x, backbone=resnext())
+    return gfl_mstrain_2x(backbone=resnext())
 
 
 def gfl_x101_32x4d_fpn_dconv_c4_c5_mstrain_2x_coco() -> fdl.Config:
-    return gfl_experiment(schedule_2x, backbone=resnext(conv_stages=deformable((2, 3))))
+    return gfl_mstrain_2x(backbone=resnext(conv_stages=deformable((2, 3))))

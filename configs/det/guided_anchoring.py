@@ -17,7 +17,8 @@ from vidperc.image.samplers import RandomSampler
 
 from ..common.backbones import with_caffe, with_resnext
 from ..common.dense import STRIDES, pyramid, sgd, single_stage
-from ..common.models import caffe_preprocessor, caffe_resnet, resnext
+from ..common.det_data import on_coco_regions
+from ..common.models import caffe_preprocessor, caffe_resnet, preprocessor, resnext
 from ..common.schedules import schedule_1x
 from ..common.two_stage import experiment, faster_rcnn, region_sampler, rpn, smooth_l1
 
@@ -34,7 +35,7 @@ def _guide(strides: tuple[int, ...], scale: float, coder: fdl.Config, **threshol
     return fdl.Config(GuideCriterion, assigner=assigner, sampler=sampler, coder=coder, scale=scale)
 
 
-def _retinanet(backbone: fdl.Config) -> fdl.Config:
+def _retinanet(backbone: fdl.Config, preprocess: fdl.Config) -> fdl.Config:
     shapes, coder = fdl.Config(ShapeCoder), fdl.Config(DeltaCoder)
     head = fdl.Config(
         DenseHead,
@@ -52,26 +53,25 @@ def _retinanet(backbone: fdl.Config) -> fdl.Config:
         head,
         backbone=backbone,
         neck=pyramid(extra="on_input"),
-        preprocess=caffe_preprocessor(),
+        preprocess=preprocess,
         schedule=schedule_1x(optimizer=sgd(), clip_norm=35.0),
     )
 
 
 def ga_retinanet_r50_caffe_fpn_1x_coco() -> fdl.Config:
-    return _retinanet(caffe_resnet())
+    return _retinanet(caffe_resnet(), caffe_preprocessor())
 
 
 def ga_retinanet_r101_caffe_fpn_1x_coco() -> fdl.Config:
-    return _retinanet(caffe_resnet(101))
+    return _retinanet(caffe_resnet(101), caffe_preprocessor())
 
 
 def ga_retinanet_x101_32x4d_fpn_1x_coco() -> fdl.Config:
-    """Normalised as for the caffe-style backbones, as published."""
-    return _retinanet(resnext())
+    return _retinanet(resnext(), preprocessor())
 
 
 def ga_retinanet_x101_64x4d_fpn_1x_coco() -> fdl.Config:
-    return _retinanet(resnext(groups=64))
+    return _retinanet(resnext(groups=64), preprocessor())
 
 
 def _rpn_head(select: fdl.Config, select_training: fdl.Config) -> fdl.Config:
@@ -104,7 +104,7 @@ def _experiment(model: fdl.Config, classes: tuple[str, ...] | None = None) -> fd
 def _rpn() -> fdl.Config:
     model = rpn()
     model.rpn = _rpn_head(model.rpn.select, model.rpn.select_training)
-    return _experiment(model, ("object",))
+    return on_coco_regions(_experiment(model, ("object",)))
 
 
 def _faster() -> fdl.Config:
@@ -120,7 +120,7 @@ def _faster() -> fdl.Config:
 
 
 def _on_resnext(config: fdl.Config, groups: int) -> fdl.Config:
-    """Normalised as for the caffe-style backbones, as published."""
+    config.model.preprocessor = preprocessor()
     config.model.backbone.style, config.model.backbone.norm = "pytorch", "bn"
     return with_resnext(config, 101, groups)
 

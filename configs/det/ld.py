@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import fiddle as fdl
 
@@ -12,16 +12,15 @@ from vidperc.image.heads.ld import LDCriterion, Teacher
 from vidperc.models import load
 
 from ..common.models import resnet
-from ..common.schedules import schedule_1x, schedule_2x
-from .gfl import gfl_experiment
+from .gfl import gfl_experiment, gfl_mstrain_2x
 
 
-def _ld(depth: int, teacher: str, schedule: Any = schedule_1x) -> fdl.Config:
+def _ld(depth: int, teacher: str, base: Callable[..., fdl.Config] = gfl_experiment) -> fdl.Config:
     """The published weights of `teacher` are downloaded when training begins, unless told otherwise.
 
     `model.head.criterion.teacher.load.checkpoint` is a file in their place.
     """
-    config = gfl_experiment(schedule, backbone=resnet(depth))
+    config = base(backbone=resnet(depth))
     if depth < 50:
         config.model.neck.in_channels = (64, 128, 256, 512)
     config.model.head.criterion = fdl.Config(
@@ -47,4 +46,4 @@ def ld_r50_gflv1_r101_fpn_coco_1x() -> fdl.Config:
 
 def ld_r101_gflv1_r101dcn_fpn_coco_1x() -> fdl.Config:
     """24 epochs, whatever its name says."""
-    return _ld(101, "gfl_r101_fpn_dconv_c3-c5_mstrain_2x_coco", schedule_2x)
+    return _ld(101, "gfl_r101_fpn_dconv_c3-c5_mstrain_2x_coco", gfl_mstrain_2x)

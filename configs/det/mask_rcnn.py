@@ -16,6 +16,7 @@ from ..common.backbones import (
     with_syncbn,
 )
 from ..common.classes import cityscapes_classes, deepfashion_classes
+from ..common.det_data import any_short_side, on_coco, six_short_sides
 from ..common.models import caffe_preprocessor
 from ..common.schedules import (
     schedule_1x,
@@ -31,6 +32,10 @@ def _caffe_gn(config: fdl.Config) -> fdl.Config:
     """Group normalisation, from Detectron's weights, which take BGR."""
     config.model.preprocessor = caffe_preprocessor()
     return with_gn(config)
+
+
+def _caffe_mstrain(schedule: fdl.Config | None = None) -> fdl.Config:
+    return on_coco(with_caffe(experiment(mask_rcnn(), schedule)), six_short_sides())
 
 
 def mask_rcnn_r50_caffe_fpn_1x_coco() -> fdl.Config:
@@ -74,19 +79,19 @@ def mask_rcnn_x101_64x4d_fpn_2x_coco() -> fdl.Config:
 
 
 def mask_rcnn_r50_caffe_fpn_mstrain_1x_coco() -> fdl.Config:
-    return with_caffe(experiment(mask_rcnn()))
+    return _caffe_mstrain()
 
 
 def mask_rcnn_r50_caffe_fpn_mstrain_poly_1x_coco() -> fdl.Config:
-    return with_caffe(experiment(mask_rcnn()))
+    return _caffe_mstrain()
 
 
 def mask_rcnn_r50_caffe_fpn_mstrain_poly_2x_coco() -> fdl.Config:
-    return with_caffe(experiment(mask_rcnn(), schedule_2x()))
+    return _caffe_mstrain(schedule_2x(milestones=(16, 23)))
 
 
 def mask_rcnn_r50_caffe_fpn_mstrain_poly_3x_coco() -> fdl.Config:
-    return with_caffe(experiment(mask_rcnn(), schedule_3x()))
+    return _caffe_mstrain(schedule_3x(milestones=(28, 34)))
 
 
 def mask_rcnn_x101_32x8d_fpn_1x_coco() -> fdl.Config:
@@ -94,7 +99,7 @@ def mask_rcnn_x101_32x8d_fpn_1x_coco() -> fdl.Config:
 
 
 def mask_rcnn_x101_32x8d_fpn_mstrain_poly_3x_coco() -> fdl.Config:
-    return with_resnext_32x8d(experiment(mask_rcnn(), schedule_3x()))
+    return on_coco(with_resnext_32x8d(experiment(mask_rcnn(), schedule_3x())), any_short_side())
 
 
 def mask_rcnn_r50_fpn_fp16_1x_coco() -> fdl.Config:
@@ -134,7 +139,7 @@ def mask_rcnn_r50_fpn_gn_all_2x_coco() -> fdl.Config:
 
 
 def mask_rcnn_r50_fpn_gn_all_3x_coco() -> fdl.Config:
-    return _caffe_gn(experiment(mask_rcnn(), schedule_3x()))
+    return _caffe_gn(experiment(mask_rcnn(), schedule_3x(milestones=(28, 34))))
 
 
 def mask_rcnn_r101_fpn_gn_all_2x_coco() -> fdl.Config:
@@ -142,7 +147,7 @@ def mask_rcnn_r101_fpn_gn_all_2x_coco() -> fdl.Config:
 
 
 def mask_rcnn_r101_fpn_gn_all_3x_coco() -> fdl.Config:
-    return with_depth(_caffe_gn(experiment(mask_rcnn(), schedule_3x())), 101)
+    return with_depth(_caffe_gn(experiment(mask_rcnn(), schedule_3x(milestones=(28, 34)))), 101)
 
 
 def mask_rcnn_r50_fpn_gn_all_contrib_2x_coco() -> fdl.Config:
@@ -150,7 +155,7 @@ def mask_rcnn_r50_fpn_gn_all_contrib_2x_coco() -> fdl.Config:
 
 
 def mask_rcnn_r50_fpn_gn_all_contrib_3x_coco() -> fdl.Config:
-    return with_gn(experiment(mask_rcnn(), schedule_3x()))
+    return with_gn(experiment(mask_rcnn(), schedule_3x(milestones=(28, 34))))
 
 
 def mask_rcnn_r50_fpn_gn_all_scratch_6x_coco() -> fdl.Config:

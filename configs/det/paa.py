@@ -10,6 +10,7 @@ from vidperc.image.heads.paa import PAACriterion, PAAPostprocessor
 
 from ..common.atss import atss_coder, atss_head
 from ..common.dense import sgd, single_stage
+from ..common.det_data import any_short_side, on_coco
 from ..common.models import resnet
 from ..common.schedules import schedule_1x, schedule_2x, schedule_3x
 
@@ -20,6 +21,10 @@ def _paa(schedule: fdl.Config, depth: int = 50) -> fdl.Config:
     head.criterion = fdl.Config(PAACriterion, assigner=assigner, coder=atss_coder())
     head.postprocessor = fdl.Config(PAAPostprocessor, coder=atss_coder(), iou_threshold=0.6)
     return single_stage(head, backbone=resnet(depth), schedule=schedule)
+
+
+def _mstrain_3x(depth: int = 50) -> fdl.Config:
+    return on_coco(_paa(schedule_3x(milestones=(28, 34), optimizer=sgd()), depth), any_short_side())
 
 
 def paa_r50_fpn_1x_coco() -> fdl.Config:
@@ -35,7 +40,7 @@ def paa_r50_fpn_2x_coco() -> fdl.Config:
 
 
 def paa_r50_fpn_mstrain_3x_coco() -> fdl.Config:
-    return _paa(schedule_3x(optimizer=sgd()))
+    return _mstrain_3x()
 
 
 def paa_r101_fpn_1x_coco() -> fdl.Config:
@@ -47,4 +52,4 @@ def paa_r101_fpn_2x_coco() -> fdl.Config:
 
 
 def paa_r101_fpn_mstrain_3x_coco() -> fdl.Config:
-    return _paa(schedule_3x(optimizer=sgd()), 101)
+    return _mstrain_3x(101)

@@ -10,13 +10,16 @@ from vidperc.engine.optim import SGD, AdamW
 
 from ..common.backbones import with_dconv, with_depth
 from ..common.classes import bdd100k_classes
+from ..common.det_data import on_bdd100k, usual_sides_of_bdd100k
 from ..common.schedules import schedule_1x, schedule_3x, schedule_5x
 from ..common.two_stage import cascade_rcnn, experiment, faster_rcnn
 
 
 def _bdd100k(model: fdl.Config, schedule: Callable[..., fdl.Config] = schedule_1x) -> fdl.Config:
+    """32 images per step; more than 12 epochs see them in several sizes."""
     model.preprocessor.test_scale = (1280, 720)
-    return experiment(model, schedule(batch_size=32, optimizer=fdl.Config(SGD, lr=0.04)), bdd100k_classes())
+    config = experiment(model, schedule(batch_size=32, optimizer=fdl.Config(SGD, lr=0.04)), bdd100k_classes())
+    return on_bdd100k(config, None if schedule is schedule_1x else [usual_sides_of_bdd100k()])
 
 
 def _rsb(schedule: Callable[..., fdl.Config]) -> fdl.Config:

@@ -10,7 +10,7 @@ from vidperc.engine.optim import SGD
 from vidperc.image.backbones.regnet import DESIGNS, RegNet, stages_of
 
 from ..common.backbones import with_mdconv
-from ..common.det_data import any_short_side, on_coco, one_short_side
+from ..common.det_data import any_short_side, on_coco, six_short_sides
 from ..common.models import preprocessor
 from ..common.schedules import schedule_1x, schedule_2x, schedule_3x
 from ..common.two_stage import experiment, faster_rcnn, mask_rcnn
@@ -22,20 +22,19 @@ WEIGHTS = {
 }  # fmt: skip
 
 
-def _with_regnet(config: fdl.Config, design: str, *, clip_norm: float | None = 35.0) -> fdl.Config:
+def _with_regnet(config: fdl.Config, design: str) -> fdl.Config:
     """A RegNetX, in BGR with the deviations of its authors, and half of the usual weight decay."""
     config.model.backbone = fdl.Config(RegNet, design)
     config.model.neck.in_channels = tuple(stage.width for stage in stages_of(DESIGNS[design]))
     config.model.preprocessor = preprocessor(bgr=True, mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395))
     config.schedule.optimizer = fdl.Config(SGD, lr=0.02, weight_decay=5e-5)
-    config.schedule.clip_norm = clip_norm
     if design in WEIGHTS:
         config.initial = fdl.Config(InitialWeights, backbone=f"torchvision://{WEIGHTS[design]}", convert=regnet_bgr)
     return on_coco(config)
 
 
 def _faster_rcnn(schedule: fdl.Config) -> fdl.Config:
-    return _with_regnet(experiment(faster_rcnn(), schedule), "3.2GF", clip_norm=None)
+    return _with_regnet(experiment(faster_rcnn(), schedule), "3.2GF")
 
 
 def _mask_rcnn(design: str) -> fdl.Config:
@@ -43,7 +42,9 @@ def _mask_rcnn(design: str) -> fdl.Config:
 
 
 def _retinanet(design: str) -> fdl.Config:
-    return _with_regnet(retinanet_r50_fpn_1x_coco(), design)
+    config = _with_regnet(retinanet_r50_fpn_1x_coco(), design)
+    config.schedule.clip_norm = 35.0
+    return config
 
 
 def faster_rcnn_regnetx_3_2GF_fpn_1x_coco() -> fdl.Config:
@@ -83,8 +84,8 @@ def mask_rcnn_regnetx_3_2GF_fpn_mdconv_c3_c5_1x_coco() -> fdl.Config:
 
 
 def mask_rcnn_regnetx_3_2GF_fpn_mstrain_3x_coco() -> fdl.Config:
-    config = on_coco(_mask_rcnn("3.2GF"), one_short_side(640, 672, 704, 736, 768, 800))
-    config.schedule.epochs, config.schedule.milestones = 36, (28, 34)
+    config = on_coco(_mask_rcnn("3.2GF"), six_short_sides())
+    config.schedule.epochs, config.schedule.milestones, config.schedule.clip_norm = 36, (28, 34), 35.0
     return config
 
 

@@ -10,7 +10,7 @@ from vidperc.checkpoint.classifiers import resnest
 from vidperc.checkpoint.initial import InitialWeights
 from vidperc.image.backbones.resnest import ResNeSt
 
-from ..common.det_data import any_short_side, on_coco, one_short_side
+from ..common.det_data import any_short_side, on_coco, six_short_sides
 from ..common.models import preprocessor
 from ..common.two_stage import cascade_mask_rcnn, cascade_rcnn, experiment, faster_rcnn, mask_rcnn
 
@@ -32,7 +32,7 @@ def _resnest(model: fdl.Config, depth: int, resize: fdl.Config) -> fdl.Config:
 
 
 def _masks(model: fdl.Config, depth: int) -> fdl.Config:
-    return _resnest(model, depth, one_short_side(640, 672, 704, 736, 768, 800))
+    return _resnest(model, depth, six_short_sides())
 
 
 def faster_rcnn_s50_fpn_syncbn_backbone_head_mstrain_range_1x_coco() -> fdl.Config:

@@ -15,6 +15,7 @@ from vidperc.image.roi_heads.sabl import SABLBoxCriterion, SABLBoxPostprocessor,
 
 from ..common.backbones import with_depth
 from ..common.dense import STRIDES, pyramid, sgd, single_stage
+from ..common.det_data import any_short_side, on_coco
 from ..common.models import resnet
 from ..common.schedules import schedule_1x, schedule_2x
 from ..common.two_stage import cascade_rcnn, experiment, faster_rcnn
@@ -91,8 +92,8 @@ def sabl_retinanet_r101_fpn_gn_1x_coco() -> fdl.Config:
 
 
 def sabl_retinanet_r101_fpn_gn_2x_ms_640_800_coco() -> fdl.Config:
-    return _retinanet("gn", schedule_2x, 101)
+    return on_coco(_retinanet("gn", schedule_2x, 101), any_short_side())
 
 
 def sabl_retinanet_r101_fpn_gn_2x_ms_480_960_coco() -> fdl.Config:
-    return _retinanet("gn", schedule_2x, 101)
+    return on_coco(_retinanet("gn", schedule_2x, 101), any_short_side(480, 960))

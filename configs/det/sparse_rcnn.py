@@ -22,6 +22,7 @@ from vidperc.image.roi_heads.extractor import RoIExtractor
 
 from ..common.backbones import with_depth
 from ..common.classes import bdd100k_classes, coco_classes
+from ..common.det_data import on_bdd100k, on_coco, one_short_side, strong_augmentation, usual_sides_of_bdd100k
 from ..common.models import fpn, preprocessor, resnet
 from ..common.query import query_detector
 from ..common.schedules import schedule_1x, schedule_3x
@@ -65,9 +66,8 @@ def _sparse_rcnn(
     preprocess: fdl.Config | None = None,
     schedule: fdl.Config | None = None,
 ) -> fdl.Config:
-    classes = classes or coco_classes()
     return query_detector(
-        _head(len(classes), queries),
+        _head(len(classes or coco_classes()), queries),
         backbone=resnet(),
         neck=fpn(levels=4),
         preprocess=preprocess or preprocessor(),
@@ -86,7 +86,16 @@ def _3x() -> fdl.Config:
 
 
 def _bdd100k(schedule: fdl.Config | None = None) -> fdl.Config:
-    return _sparse_rcnn(classes=bdd100k_classes(), preprocess=preprocessor((1280, 720)), schedule=schedule)
+    config = _sparse_rcnn(classes=bdd100k_classes(), preprocess=preprocessor((1280, 720)), schedule=schedule)
+    return on_bdd100k(config, None if schedule is None else [usual_sides_of_bdd100k()])
+
+
+def _mstrain() -> fdl.Config:
+    return on_coco(_sparse_rcnn(schedule=_3x()), one_short_side(*range(480, 801, 32)))
+
+
+def _crops() -> fdl.Config:
+    return on_coco(_sparse_rcnn(300, schedule=_3x()), strong_augmentation())
 
 
 def sparse_rcnn_r50_fpn_1x_coco() -> fdl.Config:
@@ -94,19 +103,19 @@ def sparse_rcnn_r50_fpn_1x_coco() -> fdl.Config:
 
 
 def sparse_rcnn_r50_fpn_mstrain_480_800_3x_coco() -> fdl.Config:
-    return _sparse_rcnn(schedule=_3x())
+    return _mstrain()
 
 
 def sparse_rcnn_r50_fpn_300_proposals_crop_mstrain_480_800_3x_coco() -> fdl.Config:
-    return _sparse_rcnn(300, schedule=_3x())
+    return _crops()
 
 
 def sparse_rcnn_r101_fpn_mstrain_480_800_3x_coco() -> fdl.Config:
-    return with_depth(_sparse_rcnn(schedule=_3x()), 101)
+    return with_depth(_mstrain(), 101)
 
 
 def sparse_rcnn_r101_fpn_300_proposals_crop_mstrain_480_800_3x_coco() -> fdl.Config:
-    return with_depth(_sparse_rcnn(300, schedule=_3x()), 101)
+    return with_depth(_crops(), 101)
 
 
 def sparse_rcnn_r50_fpn_1x_det_bdd100k() -> fdl.Config:

@@ -6,6 +6,7 @@ from typing import Any
 
 import fiddle as fdl
 
+from vidperc.data.transforms import Expand, Flip, MinIoUCrop, PhotometricDistortion, Resize
 from vidperc.engine.schedule import Schedule
 from vidperc.image.assigners import MaxIoUAssigner
 from vidperc.image.backbones.vgg import SSDVGG16
@@ -16,6 +17,7 @@ from vidperc.image.necks.ssd import SSDNeck
 
 from ..common.classes import coco_classes
 from ..common.dense import sgd, single_stage
+from ..common.det_data import on_changed_coco
 from ..common.models import preprocessor
 from ..common.schedules import schedule_2x
 
@@ -63,16 +65,30 @@ def _ssd(
     )
 
 
+def _crops(size: int) -> list[fdl.Config]:
+    """Zoomed out and in, all in one size."""
+    return [
+        fdl.Config(Expand),
+        fdl.Config(MinIoUCrop),
+        fdl.Config(Resize, (size, size), keep_ratio=False),
+        fdl.Config(Flip),
+    ]
+
+
 def _ssd300(classes: tuple[str, ...]) -> fdl.Config:
     return _ssd(300, _ssd300_anchors(), _ssd_coder(), classes, (512, 256, 256, 256))
 
 
+def _on_coco(config: fdl.Config, size: int) -> fdl.Config:
+    return on_changed_coco(config, [*_crops(size), fdl.Config(PhotometricDistortion)], times=5)
+
+
 def ssd300_coco() -> fdl.Config:
-    return _ssd300(coco_classes())
+    return _on_coco(_ssd300(coco_classes()), 300)
 
 
 def ssd512_coco() -> fdl.Config:
-    return _ssd(
+    config = _ssd(
         512,
         _ssd512_anchors(),
         _ssd_coder(),
@@ -82,13 +98,14 @@ def ssd512_coco() -> fdl.Config:
         paddings=(1, 1, 1, 1, 1),
         kernels=(3, 3, 3, 3, 4),
     )
+    return _on_coco(config, 512)
 
 
 def ssd300_coco_v1() -> fdl.Config:
     """A checkpoint from before 2020, when the last row and column counted as inside a box."""
-    return _ssd(
-        300, _ssd300_anchors(LegacySSDAnchors), _ssd_coder(LegacyDeltaCoder), coco_classes(), (512, 256, 256, 256)
-    )
+    anchors, coder = _ssd300_anchors(LegacySSDAnchors), _ssd_coder(LegacyDeltaCoder)
+    config = _ssd(300, anchors, coder, coco_classes(), (512, 256, 256, 256))
+    return on_changed_coco(config, [fdl.Config(PhotometricDistortion), *_crops(300)], times=5)
 
 
 def ssd300_wider_face() -> fdl.Config:

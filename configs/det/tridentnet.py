@@ -10,7 +10,7 @@ from vidperc.image.backbones.trident import TridentBottleneck
 from vidperc.image.samplers import RandomSampler
 from vidperc.image.two_stage import BranchedRCNN
 
-from ..common.det_data import on_coco, one_short_side
+from ..common.det_data import on_coco, six_short_sides
 from .faster_rcnn import faster_rcnn_r50_caffe_c4_1x_coco
 
 
@@ -32,7 +32,7 @@ def tridentnet_r50_caffe_1x_coco() -> fdl.Config:
 
 
 def tridentnet_r50_caffe_mstrain_1x_coco() -> fdl.Config:
-    return _trident(one_short_side(640, 672, 704, 736, 768, 800))
+    return _trident(six_short_sides())
 
 
 def tridentnet_r50_caffe_mstrain_3x_coco() -> fdl.Config:

@@ -13,6 +13,7 @@ from vidperc.image.heads.vfnet import AnchorDistanceCoder, VFNetCriterion, VFNet
 from vidperc.layers.deform_conv import ModulatedDeformConv
 
 from ..common.dense import one_anchor, pyramid, sgd, single_stage
+from ..common.det_data import any_short_side, on_coco
 from ..common.models import modulated_deformable, resnet
 from ..common.schedules import schedule_1x, schedule_2x
 
@@ -30,9 +31,13 @@ def _vfnet(schedule: Any = schedule_1x, **parts: Any) -> fdl.Config:
     return single_stage(head, neck=pyramid(relu_before_extra=True), schedule=training, **parts)
 
 
+def _mstrain(**parts: Any) -> fdl.Config:
+    return on_coco(_vfnet(schedule_2x, **parts), any_short_side(480, 960))
+
+
 def _deformable(**resnet_changes: Any) -> fdl.Config:
     """Modulated deformable convolutions in the last three stages and at the end of the towers."""
-    config = _vfnet(schedule_2x, backbone=resnet(conv_stages=modulated_deformable(), **resnet_changes))
+    config = _mstrain(backbone=resnet(conv_stages=modulated_deformable(), **resnet_changes))
     config.model.head.predictor.last_conv = ModulatedDeformConv
     return config
 
@@ -42,7 +47,7 @@ def vfnet_r50_fpn_1x_coco() -> fdl.Config:
 
 
 def vfnet_r50_fpn_mstrain_2x_coco() -> fdl.Config:
-    return _vfnet(schedule_2x)
+    return _mstrain()
 
 
 def vfnet_r50_fpn_mdconv_c3_c5_mstrain_2x_coco() -> fdl.Config:
@@ -54,7 +59,7 @@ def vfnet_r101_fpn_1x_coco() -> fdl.Config:
 
 
 def vfnet_r101_fpn_mstrain_2x_coco() -> fdl.Config:
-    return _vfnet(schedule_2x, backbone=resnet(101))
+    return _mstrain(backbone=resnet(101))
 
 
 def vfnet_r101_fpn_mdconv_c3_c5_mstrain_2x_coco() -> fdl.Config:

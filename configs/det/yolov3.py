@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fiddle as fdl
 
+from vidperc.data.transforms import Expand, Flip, MinIoUCrop, PhotometricDistortion, ResizeRange
 from vidperc.engine.schedule import Schedule
 from vidperc.image.backbones.darknet import DarkNet53
 from vidperc.image.heads.dense import DenseHead
@@ -18,6 +19,7 @@ from vidperc.image.heads.yolov3 import (
 from vidperc.image.necks.yolov3 import YOLOv3Neck
 
 from ..common.dense import sgd, single_stage
+from ..common.det_data import on_changed_coco
 from ..common.models import preprocessor
 
 SIZES = (
@@ -28,6 +30,7 @@ SIZES = (
 
 
 def _yolov3(side: int) -> fdl.Config:
+    """Learns from images of which the longer side is between 320 pixels and `side`."""
     anchors, coder = fdl.Config(YOLOAnchors, strides=(8, 16, 32), sizes=SIZES), fdl.Config(YOLOCoder)
     assigner = fdl.Config(YOLOAssigner, anchors=anchors)
     head = fdl.Config(
@@ -37,7 +40,7 @@ def _yolov3(side: int) -> fdl.Config:
         criterion=fdl.Config(YOLOv3Criterion, assigner=assigner, anchors=anchors, coder=coder),
         postprocessor=fdl.Config(YOLOv3Postprocessor, coder=coder, anchors=anchors),
     )
-    return single_stage(
+    config = single_stage(
         head,
         backbone=fdl.Config(DarkNet53),
         neck=fdl.Config(YOLOv3Neck),
@@ -53,6 +56,14 @@ def _yolov3(side: int) -> fdl.Config:
             optimizer=sgd(0.001, weight_decay=5e-4),
         ),
     )
+    transforms = [
+        fdl.Config(Expand, (1.0, 2.0), fill=(0.0, 0.0, 0.0)),
+        fdl.Config(MinIoUCrop, (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)),
+        fdl.Config(ResizeRange, (320, 320), (side, side)),
+        fdl.Config(Flip),
+        fdl.Config(PhotometricDistortion),
+    ]
+    return on_changed_coco(config, transforms)
 
 
 def yolov3_d53_320_273e_coco() -> fdl.Config:
