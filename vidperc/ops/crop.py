@@ -46,10 +46,11 @@ def sample_windows(image: Tensor, bounds: Tensor, size: int, fill: Tensor) -> Te
         (N, 3, size, size) float32 in channels_last memory.
     """
     if image.device.type == "cpu" and bool((bounds[:, 2:] - bounds[:, :2] < LARGEST_CUT).all()):
-        cuts = [_cut(image, window, colour) for window, colour in zip(bounds.long().tolist(), fill.float())]
-        parts = [F.interpolate(cut[None], (size, size), mode="bilinear", align_corners=False) for cut in cuts]
-        out = torch.cat(parts) if parts else torch.zeros(0, 3, size, size)
-        return out.contiguous(memory_format=torch.channels_last)
+        out = torch.empty(len(bounds), 3, size, size).to(memory_format=torch.channels_last)
+        for sampled, window, colour in zip(out, bounds.long().tolist(), fill.float()):
+            cut = _cut(image, window, colour)
+            sampled.copy_(F.interpolate(cut[None], (size, size), mode="bilinear", align_corners=False)[0])
+        return out
     return _gather(image, bounds, size, fill)
 
 
@@ -62,7 +63,7 @@ def _cut(image: Tensor, window: list[int], colour: Tensor) -> Tensor:
     inside = image[:, top : max(bottom, top), left : max(right, left)].float()
     if (left, top, right, bottom) == (x1, y1, x2 + 1, y2 + 1):
         return inside
-    canvas = colour.expand(y2 + 1 - y1, x2 + 1 - x1, 3).clone().permute(2, 0, 1)
+    canvas = colour[:, None, None].repeat(1, y2 + 1 - y1, x2 + 1 - x1)
     canvas[:, top - y1 : max(bottom, top) - y1, left - x1 : max(right, left) - x1] = inside
     return canvas
 
