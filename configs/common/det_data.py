@@ -18,6 +18,7 @@ from vidperc.data.readers.coco import read_coco
 from vidperc.data.transforms import Flip, OneOf, RandomCrop, Resize, ResizeRange, Transform
 from vidperc.engine.experiment import TestData, TrainData
 from vidperc.evaluation.coco import COCOEvaluator
+from vidperc.io import read_coco_detections
 from vidperc.structures import Instances, VideoRecord
 
 from .classes import bdd100k_classes, coco_classes
@@ -56,6 +57,39 @@ def coco_regions_scoring(root: str = "data/coco") -> TestData:
     records = as_one_class(read_coco(*find_coco_split(root, "val2017"), coco_classes()))
     # The evaluator's third limit, which it calls AR100, is 1000 here.
     return TestData(records, partial(COCOEvaluator, ("object",), max_detections=1000), "AR100")
+
+
+def coco_proposals_training(
+    transforms: Sequence[Transform],
+    root: str = "data/coco",
+    proposals: str = "proposals/rpn_r50_fpn_1x_train2017.json",
+) -> TrainData:
+    """COCO's images with objects and the 2000 best proposals of each, in COCO's result format, below `root`."""
+    records = read_coco(*find_coco_split(root, "train2017"), coco_classes())
+    return training_on(with_proposals(records, Path(root) / proposals, 2000), transforms)
+
+
+def coco_proposals_scoring(
+    root: str = "data/coco", proposals: str = "proposals/rpn_r50_fpn_1x_val2017.json"
+) -> TestData:
+    """COCO's validation images with their proposals, by the AP of boxes."""
+    records = read_coco(*find_coco_split(root, "val2017"), coco_classes())
+    return TestData(with_proposals(records, Path(root) / proposals), partial(COCOEvaluator, coco_classes()), "AP")
+
+
+def with_proposals(records: Sequence[VideoRecord], path: str | Path, count: int | None = None) -> list[VideoRecord]:
+    """The records, each image with its `count` best regions of a file as its detections."""
+    places = {record.attributes["image_id"]: place for place, record in enumerate(records)}
+    found = read_coco_detections(path, places)  # type: ignore[arg-type]
+    none = Instances.empty()
+    return [
+        replace(record, detections={0: _best(found.get(place, none), count)}) for place, record in enumerate(records)
+    ]
+
+
+def _best(found: Instances, count: int | None) -> Instances:
+    assert found.scores is not None
+    return found[found.scores.argsort(descending=True, stable=True)[:count]]
 
 
 def as_one_class(records: Sequence[VideoRecord]) -> list[VideoRecord]:
@@ -104,6 +138,13 @@ def on_coco_regions(config: fdl.Config) -> fdl.Config:
     """The experiment of a network that proposes regions, with COCO's images, whatever the classes of their objects."""
     config.train_data = fdl.Config(coco_training, [fdl.Config(Resize, (1333, 800)), fdl.Config(Flip)])
     config.test_data = fdl.Config(coco_regions_scoring)
+    return config
+
+
+def on_coco_proposals(config: fdl.Config) -> fdl.Config:
+    """The experiment of a detector whose regions come with COCO's images."""
+    config.train_data = fdl.Config(coco_proposals_training, [fdl.Config(Resize, (1333, 800)), fdl.Config(Flip)])
+    config.test_data = fdl.Config(coco_proposals_scoring)
     return config
 
 

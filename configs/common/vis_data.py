@@ -84,7 +84,10 @@ def find_coco_split(root: str, split: str) -> tuple[Path, Path]:
     for file, images in ((f"instances_{split}.json", split), ("instances.json", "images")):
         if (folder / "annotations" / file).is_file():
             return folder / "annotations" / file, folder / images
-    raise FileNotFoundError(f"{root}: neither annotations/instances_{split}.json nor annotations/instances.json")
+    raise FileNotFoundError(
+        f"{root}: neither annotations/instances_{split}.json nor annotations/instances.json; "
+        "another folder is given as root=DIR, or as coco_root=DIR where videos have their own"
+    )
 
 
 def near_frames(count: int) -> KeyAndReferences:

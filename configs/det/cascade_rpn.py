@@ -15,7 +15,7 @@ from vidperc.image.roi_heads.criterion import ClassWeightedCriterion
 from vidperc.image.samplers import RandomSampler
 
 from ..common.backbones import with_caffe
-from ..common.det_data import on_coco_regions
+from ..common.det_data import on_coco_proposals, on_coco_regions
 from ..common.schedules import schedule_1x
 from ..common.two_stage import experiment, fast_rcnn, faster_rcnn, region_sampler, rpn, smooth_l1
 
@@ -72,7 +72,7 @@ def crpn_r50_caffe_fpn_1x_coco() -> fdl.Config:
 
 def crpn_fast_rcnn_r50_caffe_fpn_1x_coco() -> fdl.Config:
     """The regions of `crpn_r50_caffe_fpn_1x_coco` come with the images, 300 of each."""
-    return _experiment(_strict(fast_rcnn()))
+    return on_coco_proposals(_experiment(_strict(fast_rcnn())))
 
 
 def crpn_faster_rcnn_r50_caffe_fpn_1x_coco() -> fdl.Config:

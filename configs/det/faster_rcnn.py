@@ -15,6 +15,7 @@ from vidperc.image.roi_heads.extractor import RoIExtractor
 from ..common.backbones import with_caffe, with_dconv, with_depth, with_mdconv, with_resnext, with_scratch
 from ..common.classes import cityscapes_classes, voc_classes
 from ..common.det_data import any_short_side, on_coco, six_short_sides
+from ..common.other_data import on_cityscapes, on_voc
 from ..common.schedules import schedule_1x, schedule_2x, schedule_3x, schedule_cityscapes, schedule_voc
 from ..common.two_stage import experiment, faster_rcnn, rpn_head, smooth_l1
 
@@ -202,10 +203,10 @@ def faster_rcnn_r50_fpn_1x_cityscapes() -> fdl.Config:
     config = experiment(faster_rcnn(8), schedule_cityscapes(), classes=cityscapes_classes())
     config.model.preprocessor.test_scale = (2048, 1024)
     config.model.roi_head.criterion.regression.loss = smooth_l1()
-    return config
+    return on_cityscapes(config)
 
 
 def faster_rcnn_r50_fpn_1x_voc0712() -> fdl.Config:
     config = experiment(faster_rcnn(20), schedule_voc(), classes=voc_classes())
     config.model.preprocessor.test_scale = (1000, 600)
-    return config
+    return on_voc(config)

@@ -18,6 +18,7 @@ from ..common.backbones import (
 from ..common.classes import cityscapes_classes, deepfashion_classes
 from ..common.det_data import any_short_side, on_coco, six_short_sides
 from ..common.models import caffe_preprocessor
+from ..common.other_data import on_cityscapes, on_deepfashion
 from ..common.schedules import (
     schedule_1x,
     schedule_2x,
@@ -178,14 +179,14 @@ def mask_rcnn_r50_fpn_1x_cityscapes() -> fdl.Config:
     config = experiment(mask_rcnn(8), schedule_cityscapes(), classes=cityscapes_classes())
     config.model.preprocessor.test_scale = (2048, 1024)
     config.model.roi_head.criterion.regression.loss = smooth_l1()
-    return config
+    return on_cityscapes(config)
 
 
 def mask_rcnn_r50_fpn_15e_deepfashion() -> fdl.Config:
     config = experiment(mask_rcnn(15), schedule_1x(), classes=deepfashion_classes())
     config.schedule.epochs = 15
     config.model.preprocessor.test_scale = (1101, 750)
-    return config
+    return on_deepfashion(config)
 
 
 def mask_rcnn_r50_fpn_1x_coco_v1() -> fdl.Config:

@@ -6,6 +6,7 @@ import fiddle as fdl
 
 from ..common.backbones import with_depth, with_resnext
 from ..common.classes import lvis_v1_classes
+from ..common.other_data import on_lvis
 from ..common.schedules import schedule_1x, schedule_2x
 from ..common.two_stage import experiment, mask_rcnn
 
@@ -20,11 +21,13 @@ def _lvis(classes: int, names: tuple[str, ...], schedule: fdl.Config) -> fdl.Con
 
 def _lvis_v05() -> fdl.Config:
     """1230 classes, which no list here names."""
-    return _lvis(1230, tuple(f"category {i + 1}" for i in range(1230)), schedule_2x())
+    config = _lvis(1230, tuple(f"category {i + 1}" for i in range(1230)), schedule_2x())
+    return on_lvis(config, "data/lvis_v0.5", "annotations/lvis_v0.5_train.json")
 
 
 def _lvis_v1() -> fdl.Config:
-    return _lvis(1203, lvis_v1_classes(), schedule_1x())
+    config = _lvis(1203, lvis_v1_classes(), schedule_1x())
+    return on_lvis(config, "data/lvis_v1", "annotations/lvis_v1_train.json", lvis_v1_classes())
 
 
 def mask_rcnn_r50_fpn_sample1e_3_mstrain_2x_lvis_v0_5() -> fdl.Config:

@@ -24,6 +24,7 @@ from ..common.classes import bdd100k_classes, coco_classes, voc_classes
 from ..common.dense import STRIDES, detectron_preprocessor, pyramid, sgd, single_stage
 from ..common.det_data import on_bdd100k, on_crops_of_coco, usual_sides_of_bdd100k
 from ..common.models import caffe_preprocessor, caffe_resnet, preprocessor, resnet, resnext
+from ..common.other_data import on_voc
 from ..common.schedules import schedule_1x, schedule_2x, schedule_3x, schedule_50e_crop640
 
 
@@ -91,11 +92,12 @@ def retinanet_x101_64x4d_fpn_2x_coco() -> fdl.Config:
 
 def retinanet_r50_fpn_1x_voc0712() -> fdl.Config:
     """PASCAL VOC 2007 and 2012, four epochs over three times the data."""
-    return _retinanet(
+    config = _retinanet(
         classes=voc_classes(),
         preprocess=preprocessor((1000, 600)),
         schedule=fdl.Config(Schedule, epochs=4, milestones=(3,), warmup_iterations=0, optimizer=sgd()),
     )
+    return on_voc(config)
 
 
 def crop640(neck: fdl.Config, **predictor: Any) -> fdl.Config:

@@ -19,6 +19,7 @@ from ..common.classes import coco_classes
 from ..common.dense import sgd, single_stage
 from ..common.det_data import on_changed_coco
 from ..common.models import preprocessor
+from ..common.other_data import on_wider_face
 from ..common.schedules import schedule_2x
 
 
@@ -120,4 +121,4 @@ def ssd300_wider_face() -> fdl.Config:
         clip_norm=35.0,
         optimizer=sgd(0.012, weight_decay=5e-4),
     )
-    return config
+    return on_wider_face(config, [fdl.Config(PhotometricDistortion), *_crops(300)])

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..structures import Frame, ImageList, Instances
+from ..structures import Clip, Frame, ImageList, Instances
 from .detector import Detector, TwoStageDetector
 from .heads.rpn import ProposalHead
 from .preprocess import Image, Preprocessor
@@ -54,6 +54,14 @@ class RCNN(TwoStageDetector):
     ) -> None:
         super().__init__(preprocessor=preprocessor, backbone=backbone, neck=neck)
         self.rpn, self.roi_head = rpn, roi_head
+
+    def forward(self, clips: list[Clip]) -> dict[str, Tensor]:
+        """Without region proposals of its own, the key frames' given detections are the proposals."""
+        if self.rpn is not None:
+            return super().forward(clips)
+        proposals = [part.to(self.device) for part in _given([clip[clip.key] for clip in clips])]
+        images, targets = self.training_batch(clips)
+        return self.loss(self.extract_features(images), images, targets, proposals)
 
     def propose(self, features: list[Tensor], images: ImageList) -> list[Instances]:
         if self.rpn is None:
@@ -106,11 +114,8 @@ class RCNN(TwoStageDetector):
 
     def step_batch(self, frames: Sequence[Frame], states: Sequence[Any]) -> list[Instances | None]:
         """Without region proposals of its own, the frames' given detections are the proposals."""
-        given = [frame.detections for frame in frames]
-        if self.rpn is None and any(part is None for part in given):
-            raise ValueError("this detector has no region proposals of its own: the frames must bring `detections`")
-        proposals = None if self.rpn is not None else given
-        return list(self.predict([frame.image for frame in frames], proposals))  # type: ignore[arg-type]
+        proposals = None if self.rpn is not None else _given(frames)
+        return list(self.predict([frame.image for frame in frames], proposals))
 
 
 class BranchedRCNN(RCNN):
@@ -128,6 +133,18 @@ class BranchedRCNN(RCNN):
     ) -> dict[str, Tensor]:
         branches = len(features[0]) // len(targets)
         return super().loss(features, images.take([*range(len(images))] * branches), targets * branches, proposals)
+
+
+def _given(frames: Sequence[Frame]) -> list[Instances]:
+    """The frames' detections.
+
+    Raises:
+        ValueError: one has none.
+    """
+    given = [frame.detections for frame in frames if frame.detections is not None]
+    if len(given) < len(frames):
+        raise ValueError("this detector has no region proposals of its own: the frames must bring `detections`")
+    return given
 
 
 def scale_factors(images: ImageList, device: torch.device | str) -> list[Tensor]:

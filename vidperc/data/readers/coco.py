@@ -40,11 +40,17 @@ def read_coco(
     Raises:
         FileNotFoundError: the file. DataError: not of this form, or a class it does not have.
     """
-    content = read_json(annotations)
-    problems = Problems(str(annotations))
+    return coco_records(read_json(annotations), str(annotations), images, classes, masks)
+
+
+def coco_records(
+    content: Any, annotations: str, images: str | Path, classes: Sequence[str] | None = None, masks: bool = False
+) -> list[VideoRecord]:
+    """As `read_coco`, of a file's content; `annotations` is what errors call it."""
+    problems = Problems(annotations)
     if not isinstance(content, dict) or not isinstance(content.get("images"), list):
         raise DataError(f"{annotations}: expected a dictionary with 'images', 'annotations' and 'categories'")
-    labels, names = category_labels(content.get("categories", []), classes, str(annotations))
+    labels, names = category_labels(content.get("categories", []), classes, annotations)
     for row, image in enumerate(content["images"]):
         require_keys(image, ("id", "file_name", "height", "width"), f"{annotations}: image {row}")
     pictures = {image["id"]: image for image in content["images"]}
