@@ -12,6 +12,7 @@ from vidperc.engine.optim import SGD
 from vidperc.image.priors import AnchorGenerator
 from vidperc.image.single_stage import SingleStageDetector
 
+from .backbones import from_imagenet_if_resnet
 from .classes import coco_classes
 from .det_data import on_coco
 from .models import common_keys, fpn, preprocessor, resnet
@@ -49,6 +50,7 @@ def single_stage(
         published_keys=(*dense_keys(), *keys),
         schedule=schedule or schedule_1x(optimizer=sgd()),
     )
+    from_imagenet_if_resnet(config)
     return on_coco(config) if classes is None else config
 
 

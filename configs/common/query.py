@@ -8,6 +8,7 @@ from vidperc.checkpoint.keys import KeyRules
 from vidperc.engine.experiment import Experiment
 from vidperc.image.single_stage import SingleStageDetector
 
+from .backbones import from_imagenet_if_resnet
 from .classes import coco_classes
 from .det_data import on_coco
 from .models import common_keys, preprocessor, resnet
@@ -42,6 +43,7 @@ def query_detector(
         published_keys=(*keys, *common_keys()),
         schedule=schedule,
     )
+    from_imagenet_if_resnet(config)
     return on_coco(config) if classes is None else config
 
 

@@ -27,6 +27,7 @@ from vidperc.image.roi_heads.sampling import RegionSampler
 from vidperc.image.samplers import RandomSampler
 from vidperc.image.two_stage import RCNN, RPN
 
+from .backbones import from_imagenet_if_resnet
 from .classes import coco_classes
 from .det_data import on_coco
 from .models import common_keys, dc5, fpn, preprocessor, resnet
@@ -193,6 +194,7 @@ def experiment(
         published_keys=two_stage_keys(),
         schedule=schedule or schedule_1x(),
     )
+    from_imagenet_if_resnet(config)
     return on_coco(config) if classes is None else config
 
 

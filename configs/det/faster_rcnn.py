@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fiddle as fdl
 
+from vidperc.checkpoint.classifiers import three_stages
+from vidperc.checkpoint.initial import InitialWeights
 from vidperc.image.backbones.resnet import ResNetStage
 from vidperc.image.heads.rpn import ProposalSelector
 from vidperc.image.losses.boxes import bounded_iou_loss, giou_loss, iou_loss
@@ -18,6 +20,10 @@ from ..common.det_data import any_short_side, on_coco, six_short_sides
 from ..common.other_data import on_cityscapes, on_voc
 from ..common.schedules import schedule_1x, schedule_2x, schedule_3x, schedule_cityscapes, schedule_voc
 from ..common.two_stage import experiment, faster_rcnn, rpn_head, smooth_l1
+
+ZOO = "https://download.openmmlab.com/mmdetection/v2.0/faster_rcnn"
+OF_ALL_CLASSES = "faster_rcnn_r50_caffe_fpn_mstrain_3x_coco_bbox_mAP-0.398_20200504_163323-30042637.pth"
+OF_COCO = "faster_rcnn_r50_fpn_1x_coco_20200130-047c8118.pth"
 
 
 def _caffe_dc5(schedule: fdl.Config | None = None) -> fdl.Config:
@@ -38,6 +44,7 @@ def _caffe_c4() -> fdl.Config:
     """One map of stride 16 from the third stage; the fourth looks at each region."""
     config = with_caffe(experiment(faster_rcnn()))
     model = config.model
+    config.initial.convert = three_stages
     model.neck = None
     model.backbone.num_stages, model.backbone.out_indices = 3, (2,)
     model.rpn = rpn_head(1024, strides=(16,), scales=(2, 4, 8, 16, 32))
@@ -110,8 +117,10 @@ def faster_rcnn_r50_caffe_fpn_mstrain_3x_coco() -> fdl.Config:
 
 
 def _of_classes(*names: str) -> fdl.Config:
-    """Learns some of COCO's classes."""
+    """Learns some of COCO's classes, from a detector of all."""
     config = with_caffe(experiment(faster_rcnn(len(names)), classes=names))
+    weights = f"{ZOO}/faster_rcnn_r50_caffe_fpn_mstrain_3x_coco/{OF_ALL_CLASSES}"
+    config.initial = fdl.Config(InitialWeights, model=weights)
     return on_coco(config, six_short_sides())
 
 
@@ -203,6 +212,7 @@ def faster_rcnn_r50_fpn_1x_cityscapes() -> fdl.Config:
     config = experiment(faster_rcnn(8), schedule_cityscapes(), classes=cityscapes_classes())
     config.model.preprocessor.test_scale = (2048, 1024)
     config.model.roi_head.criterion.regression.loss = smooth_l1()
+    config.initial = fdl.Config(InitialWeights, model=f"{ZOO}/faster_rcnn_r50_fpn_1x_coco/{OF_COCO}")
     return on_cityscapes(config)
 
 

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import fiddle as fdl
 
+from vidperc.checkpoint.initial import InitialWeights
+
 from ..common.backbones import with_depth
 from ..common.classes import mot_classes
 from ..common.mot_data import mot_detection_scoring, mot_detection_training
 from ..common.schedules import schedule_1x
 from ..common.two_stage import experiment, faster_rcnn, smooth_l1
+
+COCO_WEIGHTS = (  # of Faster R-CNN, 24 epochs
+    "https://download.openmmlab.com/mmdetection/v2.0/faster_rcnn/faster_rcnn_r50_fpn_2x_coco/"
+    "faster_rcnn_r50_fpn_2x_coco_bbox_mAP-0.384_20200504_210434-a5d8aa15.pth"
+)
 
 
 def _mot(benchmark: str, half: bool = True, epochs: int = 4, milestone: int = 3) -> fdl.Config:
@@ -21,6 +28,7 @@ def _mot(benchmark: str, half: bool = True, epochs: int = 4, milestone: int = 3)
     model.rpn.criterion.regression.loss = smooth_l1(1 / 9)
     model.roi_head.criterion.regression.loss = smooth_l1()
     model.rpn.coder.clip_border = model.roi_head.coder.clip_border = False
+    config.initial = fdl.Config(InitialWeights, model=COCO_WEIGHTS)
     root, names = f"data/{benchmark}/train", ("FRCNN",) if benchmark == "MOT17" else None
     config.train_data = fdl.Config(mot_detection_training, root, names, 0 if half else None)
     config.test_data = fdl.Config(mot_detection_scoring, root, names, 1 if half else None)

@@ -17,6 +17,7 @@ from vidperc.image.losses import giou_loss
 from vidperc.image.priors import GridPoints
 from vidperc.layers.deform_conv import ModulatedDeformConv
 
+from ..common.backbones import from_detectron
 from ..common.classes import bdd100k_classes
 from ..common.dense import STRIDES, detectron_preprocessor, pyramid, sgd, single_stage
 from ..common.det_data import on_bdd100k, on_coco, one_short_side, usual_sides_of_bdd100k
@@ -49,7 +50,8 @@ def _fcos(classes: tuple[str, ...] | None = None, **parts: Any) -> fdl.Config:
         "preprocess": detectron_preprocessor(),
         "schedule": _training(),
     }
-    return single_stage(head, classes=classes, **{**defaults, **parts})
+    config = single_stage(head, classes=classes, **{**defaults, **parts})
+    return config if "preprocess" in parts else from_detectron(config)
 
 
 def _tricks(classes: tuple[str, ...] | None = None, **parts: Any) -> fdl.Config:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fiddle as fdl
 
+from vidperc.checkpoint.initial import InitialWeights
+
 from ..common.backbones import (
     with_caffe,
     with_dconv,
@@ -27,6 +29,11 @@ from ..common.schedules import (
     schedule_cityscapes,
 )
 from ..common.two_stage import experiment, mask_rcnn, mask_rcnn_v1, smooth_l1
+
+OF_COCO = (  # what learns Cityscapes begins with
+    "https://download.openmmlab.com/mmdetection/v2.0/mask_rcnn/mask_rcnn_r50_fpn_1x_coco/"
+    "mask_rcnn_r50_fpn_1x_coco_20200205-d4b0c5d6.pth"
+)
 
 
 def _caffe_gn(config: fdl.Config) -> fdl.Config:
@@ -179,6 +186,7 @@ def mask_rcnn_r50_fpn_1x_cityscapes() -> fdl.Config:
     config = experiment(mask_rcnn(8), schedule_cityscapes(), classes=cityscapes_classes())
     config.model.preprocessor.test_scale = (2048, 1024)
     config.model.roi_head.criterion.regression.loss = smooth_l1()
+    config.initial = fdl.Config(InitialWeights, model=OF_COCO)
     return on_cityscapes(config)
 
 

@@ -6,7 +6,7 @@ import fiddle as fdl
 
 from vidperc.image.roi_heads.mask_scoring import MaskIoUHead, MaskScoringBranch
 
-from ..common.backbones import from_given, from_imagenet, with_caffe, with_resnext
+from ..common.backbones import from_imagenet, with_caffe, with_resnext
 from ..common.det_data import on_coco
 from ..common.schedules import schedule_2x
 from ..common.two_stage import experiment, mask_rcnn
@@ -25,19 +25,19 @@ def ms_rcnn_r50_fpn_1x_coco() -> fdl.Config:
 
 
 def ms_rcnn_r50_caffe_fpn_1x_coco() -> fdl.Config:
-    return from_given(with_caffe(_ms_rcnn()))
+    return with_caffe(_ms_rcnn())
 
 
 def ms_rcnn_r50_caffe_fpn_2x_coco() -> fdl.Config:
-    return from_given(with_caffe(_ms_rcnn(schedule_2x())))
+    return with_caffe(_ms_rcnn(schedule_2x()))
 
 
 def ms_rcnn_r101_caffe_fpn_1x_coco() -> fdl.Config:
-    return from_given(with_caffe(_ms_rcnn(), 101))
+    return with_caffe(_ms_rcnn(), 101)
 
 
 def ms_rcnn_r101_caffe_fpn_2x_coco() -> fdl.Config:
-    return from_given(with_caffe(_ms_rcnn(schedule_2x()), 101))
+    return with_caffe(_ms_rcnn(schedule_2x()), 101)
 
 
 def ms_rcnn_x101_32x4d_fpn_1x_coco() -> fdl.Config:

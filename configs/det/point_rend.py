@@ -6,7 +6,7 @@ import fiddle as fdl
 
 from vidperc.image.roi_heads.point_rend import CoarseMaskHead, PointHead, PointRendBranch, PointRoIExtractor
 
-from ..common.backbones import from_given, with_caffe
+from ..common.backbones import with_caffe
 from ..common.det_data import on_coco, one_short_side
 from ..common.schedules import schedule_3x
 from ..common.two_stage import experiment, mask_rcnn
@@ -21,7 +21,7 @@ def _point_rend(schedule: fdl.Config | None = None) -> fdl.Config:
         heads=[fdl.Config(CoarseMaskHead)],
         point_head=fdl.Config(PointHead),
     )
-    config = from_given(with_caffe(experiment(model, schedule)))
+    config = with_caffe(experiment(model, schedule))
     return on_coco(config, one_short_side(*range(640, 801, 32)))
 
 

@@ -8,7 +8,7 @@ import fiddle as fdl
 
 from vidperc.engine.optim import SGD, AdamW
 
-from ..common.backbones import with_dconv, with_depth
+from ..common.backbones import RSB_WEIGHTS, with_dconv, with_depth
 from ..common.classes import bdd100k_classes
 from ..common.det_data import on_bdd100k, usual_sides_of_bdd100k
 from ..common.schedules import schedule_1x, schedule_3x, schedule_5x
@@ -26,6 +26,7 @@ def _rsb(schedule: Callable[..., fdl.Config]) -> fdl.Config:
     """On a ResNet-50 trained by the recipe of https://arxiv.org/abs/2110.00476."""
     config = _bdd100k(faster_rcnn(10), schedule)
     config.schedule.optimizer = fdl.Config(AdamW, lr=2e-4, weight_decay=0.05, norm_decay=0.0)
+    config.initial.backbone = RSB_WEIGHTS
     return config
 
 

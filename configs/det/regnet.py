@@ -28,6 +28,7 @@ def _with_regnet(config: fdl.Config, design: str) -> fdl.Config:
     config.model.neck.in_channels = tuple(stage.width for stage in stages_of(DESIGNS[design]))
     config.model.preprocessor = preprocessor(bgr=True, mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395))
     config.schedule.optimizer = fdl.Config(SGD, lr=0.02, weight_decay=5e-5)
+    config.initial = fdl.Config(InitialWeights)
     if design in WEIGHTS:
         config.initial = fdl.Config(InitialWeights, backbone=f"torchvision://{WEIGHTS[design]}", convert=regnet_bgr)
     return on_coco(config)

@@ -19,7 +19,7 @@ from vidperc.image.heads.retinanet import AnchorCriterion, LevelNormRetinaPredic
 from vidperc.image.losses import smooth_l1_loss
 from vidperc.image.priors import AnchorGenerator, LegacyAnchorGenerator, octave_scales
 
-from ..common.backbones import from_imagenet
+from ..common.backbones import RSB_WEIGHTS, from_detectron, from_imagenet
 from ..common.classes import bdd100k_classes, coco_classes, voc_classes
 from ..common.dense import STRIDES, detectron_preprocessor, pyramid, sgd, single_stage
 from ..common.det_data import on_bdd100k, on_crops_of_coco, usual_sides_of_bdd100k
@@ -135,11 +135,7 @@ def retinanet_r50_caffe_1x_coco_v1() -> fdl.Config:
     config = retinanet_r50_fpn_1x_coco_v1()
     config.model.backbone = caffe_resnet()
     config.model.preprocessor = detectron_preprocessor()
-    return config
-
-
-def _adamw() -> fdl.Config:
-    return fdl.Config(AdamW, lr=1e-4, weight_decay=0.05, norm_decay=0.0)
+    return from_detectron(config)
 
 
 def _bdd100k(schedule: fdl.Config, **parts: Any) -> fdl.Config:
@@ -160,13 +156,20 @@ def retinanet_r101_fpn_3x_det_bdd100k() -> fdl.Config:
     return _bdd100k(schedule_3x(optimizer=sgd()), backbone=resnet(101))
 
 
+def _rsb(schedule: Callable[..., fdl.Config]) -> fdl.Config:
+    optimizer = fdl.Config(AdamW, lr=1e-4, weight_decay=0.05, norm_decay=0.0)
+    config = _bdd100k(schedule(optimizer=optimizer, batch_size=32))
+    config.initial.backbone = RSB_WEIGHTS
+    return config
+
+
 def retinanet_r50_fpn_rsb_1x_det_bdd100k() -> fdl.Config:
     """On a ResNet-50 trained by the recipe of https://arxiv.org/abs/2110.00476."""
-    return _bdd100k(schedule_1x(optimizer=_adamw(), batch_size=32))
+    return _rsb(schedule_1x)
 
 
 def retinanet_r50_fpn_rsb_3x_det_bdd100k() -> fdl.Config:
-    return _bdd100k(schedule_3x(optimizer=_adamw(), batch_size=32))
+    return _rsb(schedule_3x)
 
 
 def _variant(criterion: fdl.Config, backbone: fdl.Config | None = None, keys: Any = ()) -> fdl.Config:

@@ -6,6 +6,7 @@ from typing import Any
 
 import fiddle as fdl
 
+from vidperc.checkpoint.initial import InitialWeights
 from vidperc.data.transforms import Expand, Flip, MinIoUCrop, PhotometricDistortion, Resize
 from vidperc.engine.schedule import Schedule
 from vidperc.image.assigners import MaxIoUAssigner
@@ -43,6 +44,7 @@ def _ssd_coder(kind: Any = DeltaCoder) -> fdl.Config:
 def _ssd(
     size: int, anchors: fdl.Config, coder: fdl.Config, classes: tuple[str, ...], extra: tuple[int, ...], **neck: Any
 ) -> fdl.Config:
+    """The path of the VGG-16's ImageNet weights is given as `initial.backbone`."""
     counts = [2 + 2 * len(level) for level in anchors.ratios]
     assigner = fdl.Config(MaxIoUAssigner, positive=0.5, negative=0.5, all_best=False)
     head = fdl.Config(
@@ -56,7 +58,7 @@ def _ssd(
             SSDPostprocessor, coder=coder, score_threshold=0.02, iou_threshold=0.45, max_detections=200
         ),
     )
-    return single_stage(
+    config = single_stage(
         head,
         backbone=fdl.Config(SSDVGG16),
         neck=fdl.Config(SSDNeck, out_channels=extra, **neck),
@@ -64,6 +66,8 @@ def _ssd(
         classes=classes,
         schedule=schedule_2x(optimizer=sgd(0.002, weight_decay=5e-4), batch_size=64),
     )
+    config.initial = fdl.Config(InitialWeights)
+    return config
 
 
 def _crops(size: int) -> list[fdl.Config]:

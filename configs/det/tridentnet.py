@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fiddle as fdl
 
-from vidperc.checkpoint.initial import InitialWeights
 from vidperc.engine.schedule import Schedule
 from vidperc.image.backbones.trident import TridentBottleneck
 from vidperc.image.samplers import RandomSampler
@@ -15,7 +14,6 @@ from .faster_rcnn import faster_rcnn_r50_caffe_c4_1x_coco
 
 
 def _trident(resize: fdl.Config | None = None) -> fdl.Config:
-    """The path of the caffe-style backbone's ImageNet weights is given as `initial.backbone`."""
     config = faster_rcnn_r50_caffe_c4_1x_coco()
     model = config.model
     fdl.update_callable(model, BranchedRCNN)
@@ -23,7 +21,6 @@ def _trident(resize: fdl.Config | None = None) -> fdl.Config:
     model.rpn.select_training.post_nms = 500
     model.roi_head.sampler.sampler = fdl.Config(RandomSampler, 128, 0.5)
     model.roi_head.sampler.add_targets = False
-    config.initial = fdl.Config(InitialWeights)
     return on_coco(config, resize)
 
 

@@ -12,6 +12,7 @@ from vidperc.image.heads.yolof import NearDeltaCoder, UniformAssigner, YOLOFCrit
 from vidperc.image.necks.dilated_encoder import DilatedEncoder
 from vidperc.image.priors import AnchorGenerator
 
+from ..common.backbones import from_detectron
 from ..common.dense import sgd, single_stage
 from ..common.det_data import on_changed_coco
 from ..common.models import caffe_preprocessor, caffe_resnet
@@ -43,4 +44,6 @@ def yolof_r50_c5_8x8_1x_coco() -> fdl.Config:
         ),
         keys=NAMES,
     )
-    return on_changed_coco(config, [fdl.Config(Resize, (1333, 800)), fdl.Config(Flip), fdl.Config(RandomShift)])
+    return on_changed_coco(
+        from_detectron(config), [fdl.Config(Resize, (1333, 800)), fdl.Config(Flip), fdl.Config(RandomShift)]
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fiddle as fdl
 
+from vidperc.checkpoint.initial import InitialWeights
 from vidperc.data.transforms import Expand, Flip, MinIoUCrop, PhotometricDistortion, ResizeRange
 from vidperc.engine.schedule import Schedule
 from vidperc.image.backbones.darknet import DarkNet53
@@ -30,7 +31,10 @@ SIZES = (
 
 
 def _yolov3(side: int) -> fdl.Config:
-    """Learns from images of which the longer side is between 320 pixels and `side`."""
+    """Learns from images of which the longer side is between 320 pixels and `side`.
+
+    The path of the DarkNet's ImageNet weights is given as `initial.backbone`.
+    """
     anchors, coder = fdl.Config(YOLOAnchors, strides=(8, 16, 32), sizes=SIZES), fdl.Config(YOLOCoder)
     assigner = fdl.Config(YOLOAssigner, anchors=anchors)
     head = fdl.Config(
@@ -56,6 +60,7 @@ def _yolov3(side: int) -> fdl.Config:
             optimizer=sgd(0.001, weight_decay=5e-4),
         ),
     )
+    config.initial = fdl.Config(InitialWeights)
     transforms = [
         fdl.Config(Expand, (1.0, 2.0), fill=(0.0, 0.0, 0.0)),
         fdl.Config(MinIoUCrop, (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)),

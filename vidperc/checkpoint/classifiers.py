@@ -148,3 +148,8 @@ def with_output_norms(state: State, first: str) -> State:
     channels = [len(state[first]) * 2**stage for stage in range(4)]
     norms = {f"norm{stage}.weight": torch.ones(count) for stage, count in enumerate(channels)}
     return {**norms, **{f"norm{stage}.bias": torch.zeros(count) for stage, count in enumerate(channels)}, **state}
+
+
+def three_stages(state: State) -> State:
+    """A ResNet's without those of its fourth stage."""
+    return {name: value for name, value in state.items() if not name.startswith("layer4.")}
