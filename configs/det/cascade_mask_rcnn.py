@@ -62,14 +62,17 @@ def cascade_mask_rcnn_x101_32x4d_fpn_dconv_c3_c5_1x_coco() -> fdl.Config:
 
 
 def cascade_mask_rcnn_r50_fpn_instaboost_4x_coco() -> fdl.Config:
+    """The published one also learned from objects moved about (InstaBoost), which is not here."""
     return experiment(cascade_mask_rcnn(), schedule_4x())
 
 
 def cascade_mask_rcnn_r101_fpn_instaboost_4x_coco() -> fdl.Config:
+    """The published one also learned from objects moved about (InstaBoost), which is not here."""
     return with_depth(experiment(cascade_mask_rcnn(), schedule_4x()), 101)
 
 
 def cascade_mask_rcnn_x101_64x4d_fpn_instaboost_4x_coco() -> fdl.Config:
+    """The published one also learned from objects moved about (InstaBoost), which is not here."""
     return with_resnext(experiment(cascade_mask_rcnn(), schedule_4x()), 101, 64, 4)
 
 

@@ -115,18 +115,22 @@ def mask_rcnn_r50_fpn_fp16_1x_coco() -> fdl.Config:
 
 
 def mask_rcnn_r50_fpn_albu_1x_coco() -> fdl.Config:
+    """The published one learned from pictures changed by Albumentations, this one from mirrored ones."""
     return experiment(mask_rcnn())
 
 
 def mask_rcnn_r50_fpn_instaboost_4x_coco() -> fdl.Config:
+    """The published one also learned from objects moved about (InstaBoost), which is not here."""
     return experiment(mask_rcnn(), schedule_4x())
 
 
 def mask_rcnn_r101_fpn_instaboost_4x_coco() -> fdl.Config:
+    """The published one also learned from objects moved about (InstaBoost), which is not here."""
     return with_depth(experiment(mask_rcnn(), schedule_4x()), 101)
 
 
 def mask_rcnn_x101_64x4d_fpn_instaboost_4x_coco() -> fdl.Config:
+    """The published one also learned from objects moved about (InstaBoost), which is not here."""
     return with_resnext(experiment(mask_rcnn(), schedule_4x()), 101, 64, 4)
 
 
