@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from .packed_conv import linear
 from .replace import replace_layers
-from .winograd import products_with, winograd_conv
+from .winograd import packed_products, winograd_conv
 
 WINOGRAD_CHANNELS = 128  # with fewer, transforming the pixels costs more than the multiplications that it saves
 WINOGRAD_PRODUCTS = 3e8  # multiplications of the direct convolution; with fewer, the many calls cost more
@@ -57,7 +57,7 @@ class InferenceConv(nn.Conv2d):
             and (conv.kernel_size, conv.stride, conv.groups) == ((3, 3), (1, 1), 1)
             and (conv.padding_mode, len(set(conv.padding)), len(set(conv.dilation))) == ("zeros", 1, 1)
         )
-        self._transformed, self._cast = _Cached(products_with), _Cached(cast_to_autocast)
+        self._transformed, self._cast = _Cached(packed_products), _Cached(cast_to_autocast)
 
     def forward(self, x: Tensor) -> Tensor:
         if runs_as_it_is(x):

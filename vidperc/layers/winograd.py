@@ -74,12 +74,18 @@ def transform_weight(weight: Tensor) -> Tensor:
     return (KERNEL.to(weight) @ flat).view(PATCH * PATCH, in_channels, out_channels)
 
 
-def products_with(weight: Tensor) -> Products:
-    """Multiplication by a convolution's transformed weight (O, I, 3, 3), as this machine does it best."""
+def packed_products(weight: Tensor) -> Products:
+    """Multiplication by a convolution's transformed weight (O, I, 3, 3), alike on processors of all makers."""
     matrices = transform_weight(weight)
-    if can_pack(weight.device) and (matrices[0].numel() > LARGEST_BATCHED or not batched_is_faster()):
-        return PackedProducts(matrices)
-    return BatchedProducts(matrices)
+    return PackedProducts(matrices) if can_pack(weight.device) else BatchedProducts(matrices)
+
+
+def fastest_products(weight: Tensor) -> Products:
+    """As `packed_products`, or by torch where that is faster, with other rounding."""
+    small = weight.shape[0] * weight.shape[1] <= LARGEST_BATCHED
+    if can_pack(weight.device) and small and batched_is_faster():
+        return BatchedProducts(transform_weight(weight))
+    return packed_products(weight)
 
 
 @cache
@@ -170,7 +176,7 @@ class WinogradConv:
 
     def __init__(self, weight: Tensor, bias: Tensor | None, padding: int, dilation: int, *, relu: bool = False) -> None:
         self.bias, self.padding, self.dilation, self.relu = bias, padding, dilation, relu
-        self.products = products_with(weight)
+        self.products = fastest_products(weight)
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, O, H', W') of x (B, I, H, W), in channels_last memory."""
