@@ -25,7 +25,7 @@ def picture(height: int = 70, width: int = 90, seed: int = 0) -> np.ndarray:
 
 
 def small(crops=None, identities: int = 5, **options) -> ReID:
-    backbone = ResNet(18, out_indices=(3,), frozen_stages=-1, norm_eval=False, base_channels=8)
+    backbone = ResNet(18, out_indices=(3,), frozen_stages=-1, norm_eval=False, base_channels=32)
     head = ReIDHead(backbone.out_channels[-1], hidden=16, size=6, identities=identities)
     return ReID(crops=crops or PixelCrops((32, 16)), backbone=backbone, head=head, **options).eval()
 
@@ -136,14 +136,14 @@ def test_training_lowers_both_losses():
     model = small(identities=2).train()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     history = []
-    for _ in range(15):
+    for _ in range(40):
         losses = model([clip([0, 0, 1, 1], rgb, boxes)])
         assert set(losses) == {"loss_identity", "loss_triplet"}
         optimizer.zero_grad()
         sum(losses.values()).backward()
         optimizer.step()
         history.append({name: value.item() for name, value in losses.items()})
-    assert history[-1]["loss_identity"] < 0.5 * history[0]["loss_identity"]
+    assert np.mean([each["loss_identity"] for each in history[-3:]]) < 0.5 * history[0]["loss_identity"]
     assert history[-1]["loss_triplet"] <= history[0]["loss_triplet"]
 
 
