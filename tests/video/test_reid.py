@@ -129,7 +129,7 @@ def clip(ids, rgb, boxes=BOUNDS) -> Clip:
     return Clip([frame], video="a")
 
 
-def test_training_lowers_both_losses():
+def test_training_brings_both_losses_down():
     rgb = np.zeros((70, 90, 3), np.uint8)
     rgb[:, :45], rgb[:, 45:] = (200, 40, 40), (40, 40, 200)
     boxes = [[0, 0, 20, 40], [10, 20, 40, 60], [50, 0, 70, 40], [60, 10, 85, 69]]
@@ -143,7 +143,7 @@ def test_training_lowers_both_losses():
         sum(losses.values()).backward()
         optimizer.step()
         history.append({name: value.item() for name, value in losses.items()})
-    assert np.mean([each["loss_identity"] for each in history[-3:]]) < 0.5 * history[0]["loss_identity"]
+    assert max(each["loss_identity"] for each in history[-3:]) < 0.5 * np.log(2)  # of guessing between the two
     assert history[-1]["loss_triplet"] <= history[0]["loss_triplet"]
 
 
