@@ -9,7 +9,6 @@ from vidperc.engine.schedule import Schedule
 from vidperc.image.roi_heads.extractor import RoIExtractor
 from vidperc.image.roi_heads.grid import ClassHead, GridCriterion, GridHead, GridRoIHead
 
-from .det_data import on_coco
 from .two_stage import cascade_rcnn, experiment, region_sampler
 
 
@@ -27,7 +26,7 @@ def grid_rcnn(schedule: fdl.Config | None = None) -> fdl.Config[Experiment]:
     )
     if schedule is None:
         schedule = fdl.Config(Schedule, epochs=25, milestones=(17, 23), warmup_iterations=3665, warmup_ratio=1 / 80)
-    config = on_coco(experiment(model, schedule))
+    config = experiment(model, schedule)
     config.published_keys = (
         (r"^roi_head\.bbox_head\.", "roi_head.class_head."),
         (r"^roi_head\.grid_roi_extractor\.", "roi_head.grid_extractor."),

@@ -12,7 +12,6 @@ from vidperc.image.necks.fpn import Caffe2FPN
 from vidperc.image.priors import GridPoints
 
 from ..common.dense import STRIDES, detectron_preprocessor, sgd, single_stage
-from ..common.det_data import on_coco
 from ..common.models import caffe_resnet
 from ..common.schedules import schedule_1x
 
@@ -29,7 +28,7 @@ def autoassign_r50_fpn_8x2_1x_coco() -> fdl.Config:
     neck = fdl.Config(
         Caffe2FPN, in_channels=(256, 512, 1024, 2048), start_level=1, extra="on_input", relu_before_extra=True
     )
-    config = single_stage(
+    return single_stage(
         head,
         backbone=caffe_resnet(),
         neck=neck,
@@ -37,4 +36,3 @@ def autoassign_r50_fpn_8x2_1x_coco() -> fdl.Config:
         schedule=schedule_1x(optimizer=sgd(norm_decay=0.0), warmup_iterations=1000),
         keys=((r"^head\.predictor\.center_prior\.", "head.criterion."),),
     )
-    return on_coco(config)

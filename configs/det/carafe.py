@@ -7,8 +7,6 @@ import fiddle as fdl
 from vidperc.image.necks.fpn_carafe import CARAFEPyramid
 from vidperc.image.roi_heads.carafe_mask import CARAFEMaskHead
 
-from ..common.backbones import from_imagenet
-from ..common.det_data import on_coco
 from ..common.two_stage import experiment, faster_rcnn, mask_rcnn
 
 
@@ -16,7 +14,7 @@ def _with_carafe(config: fdl.Config) -> fdl.Config:
     """In the pyramid, whose coarsest map has a stride of 64."""
     config.model.neck = fdl.Config(CARAFEPyramid, in_channels=(256, 512, 1024, 2048))
     config.model.preprocessor.pad_divisor = 64
-    return on_coco(from_imagenet(config))
+    return config
 
 
 def faster_rcnn_r50_fpn_carafe_1x_coco() -> fdl.Config:

@@ -6,8 +6,6 @@ import fiddle as fdl
 
 from vidperc.image.roi_heads.double_head import DoubleBoxHead, DoubleExtractor, WeightedCriterion
 
-from ..common.backbones import from_imagenet
-from ..common.det_data import on_coco
 from ..common.two_stage import experiment, faster_rcnn, smooth_l1
 
 
@@ -18,4 +16,4 @@ def dh_faster_rcnn_r50_fpn_1x_coco() -> fdl.Config:
     roi_head.box_head = fdl.Config(DoubleBoxHead)
     roi_head.criterion.regression.loss = smooth_l1()
     roi_head.criterion = fdl.Config(WeightedCriterion, roi_head.criterion)
-    return on_coco(from_imagenet(config))
+    return config

@@ -10,7 +10,6 @@ from torch import nn
 from vidperc.image.necks.dyhead import DyHead
 
 from ..common.atss import atss_head
-from ..common.backbones import from_imagenet
 from ..common.classes import bdd100k_classes
 from ..common.dense import pyramid, sgd, single_stage
 from ..common.det_data import on_bdd100k, usual_sides_of_bdd100k
@@ -33,7 +32,7 @@ def _dyhead(schedule: Callable[..., fdl.Config] = schedule_1x, depth: int = 50) 
         keys=((r"\.(spatial_conv_\w+)\.conv\.weight$", r".\1.weight"),),
     )
     sizes = None if schedule is schedule_1x else [usual_sides_of_bdd100k()]
-    return on_bdd100k(from_imagenet(config), sizes)
+    return on_bdd100k(config, sizes)
 
 
 def atss_r50_fpn_dyhead_1x_det_bdd100k() -> fdl.Config:

@@ -6,8 +6,6 @@ import fiddle as fdl
 
 from vidperc.image.roi_heads.dynamic import DynamicRoIHead
 
-from ..common.backbones import from_imagenet
-from ..common.det_data import on_coco
 from ..common.two_stage import experiment, faster_rcnn, smooth_l1
 
 
@@ -17,4 +15,4 @@ def dynamic_rcnn_r50_fpn_1x_coco() -> fdl.Config:
     model.rpn.select.nms_threshold = model.rpn.select_training.nms_threshold = 0.85
     model.roi_head.criterion.regression.loss = smooth_l1()
     fdl.update_callable(model.roi_head, DynamicRoIHead)
-    return on_coco(from_imagenet(config))
+    return config

@@ -7,15 +7,14 @@ from torch import nn
 
 from vidperc.image.backbones.empirical_attention import AttentionBottleneck, GeneralizedAttention, SaliencyAttention
 
-from ..common.backbones import from_imagenet, with_dconv
-from ..common.det_data import on_coco
+from ..common.backbones import with_dconv
 from ..common.two_stage import experiment, faster_rcnn
 
 
 def _with_attention(config: fdl.Config, attention: type[nn.Module]) -> fdl.Config:
     block = fdl.Partial(AttentionBottleneck, attention=attention)
     config.model.backbone.block_stages = dict.fromkeys((2, 3), block)
-    return on_coco(from_imagenet(config))
+    return config
 
 
 def faster_rcnn_r50_fpn_attention_1111_1x_coco() -> fdl.Config:

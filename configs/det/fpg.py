@@ -9,7 +9,6 @@ import fiddle as fdl
 from vidperc.checkpoint.keys import KeyRules
 from vidperc.image.necks.fpg import FPG
 
-from ..common.backbones import from_imagenet
 from ..common.det_data import on_crops_of_coco
 from ..common.schedules import schedule_50e_crop640
 from ..common.two_stage import experiment, faster_rcnn, mask_rcnn
@@ -36,7 +35,7 @@ def _rcnn(model: fdl.Config, channels: int = 256) -> fdl.Config:
     if "mask" in fdl.ordered_arguments(model.roi_head):
         (head,) = model.roi_head.mask.heads
         head.in_channels, head.norm = channels, "bn"
-    return on_crops_of_coco(from_imagenet(config))
+    return on_crops_of_coco(config)
 
 
 def _retinanet(channels: int = 256) -> fdl.Config:

@@ -6,8 +6,7 @@ import fiddle as fdl
 
 from vidperc.image.backbones.gcnet import ContextBottleneck
 
-from ..common.backbones import from_imagenet, with_dconv, with_depth, with_resnext, with_syncbn
-from ..common.det_data import on_coco
+from ..common.backbones import with_dconv, with_depth, with_resnext, with_syncbn
 from ..common.two_stage import cascade_mask_rcnn, experiment, mask_rcnn
 
 
@@ -18,65 +17,61 @@ def with_context(config: fdl.Config, ratio: int) -> fdl.Config:
     return config
 
 
-def _gcnet(config: fdl.Config, ratio: int) -> fdl.Config:
-    return on_coco(from_imagenet(with_context(config, ratio)))
-
-
 def _x101_cascade() -> fdl.Config:
     return with_syncbn(with_resnext(experiment(cascade_mask_rcnn())))
 
 
 def mask_rcnn_r50_fpn_r16_gcb_c3_c5_1x_coco() -> fdl.Config:
-    return _gcnet(experiment(mask_rcnn()), 16)
+    return with_context(experiment(mask_rcnn()), 16)
 
 
 def mask_rcnn_r50_fpn_r4_gcb_c3_c5_1x_coco() -> fdl.Config:
-    return _gcnet(experiment(mask_rcnn()), 4)
+    return with_context(experiment(mask_rcnn()), 4)
 
 
 def mask_rcnn_r101_fpn_r16_gcb_c3_c5_1x_coco() -> fdl.Config:
-    return _gcnet(with_depth(experiment(mask_rcnn()), 101), 16)
+    return with_context(with_depth(experiment(mask_rcnn()), 101), 16)
 
 
 def mask_rcnn_r101_fpn_r4_gcb_c3_c5_1x_coco() -> fdl.Config:
-    return _gcnet(with_depth(experiment(mask_rcnn()), 101), 4)
+    return with_context(with_depth(experiment(mask_rcnn()), 101), 4)
 
 
 def mask_rcnn_r50_fpn_syncbn_backbone_r16_gcb_c3_c5_1x_coco() -> fdl.Config:
-    return _gcnet(with_syncbn(experiment(mask_rcnn())), 16)
+    return with_context(with_syncbn(experiment(mask_rcnn())), 16)
 
 
 def mask_rcnn_r50_fpn_syncbn_backbone_r4_gcb_c3_c5_1x_coco() -> fdl.Config:
-    return _gcnet(with_syncbn(experiment(mask_rcnn())), 4)
+    return with_context(with_syncbn(experiment(mask_rcnn())), 4)
 
 
 def mask_rcnn_r101_fpn_syncbn_backbone_r16_gcb_c3_c5_1x_coco() -> fdl.Config:
-    return _gcnet(with_syncbn(with_depth(experiment(mask_rcnn()), 101)), 16)
+    return with_context(with_syncbn(with_depth(experiment(mask_rcnn()), 101)), 16)
 
 
 def mask_rcnn_r101_fpn_syncbn_backbone_r4_gcb_c3_c5_1x_coco() -> fdl.Config:
-    return _gcnet(with_syncbn(with_depth(experiment(mask_rcnn()), 101)), 4)
+    return with_context(with_syncbn(with_depth(experiment(mask_rcnn()), 101)), 4)
 
 
 def mask_rcnn_x101_32x4d_fpn_syncbn_backbone_r16_gcb_c3_c5_1x_coco() -> fdl.Config:
-    return _gcnet(with_syncbn(with_resnext(experiment(mask_rcnn()))), 16)
+    return with_context(with_syncbn(with_resnext(experiment(mask_rcnn()))), 16)
 
 
 def mask_rcnn_x101_32x4d_fpn_syncbn_backbone_r4_gcb_c3_c5_1x_coco() -> fdl.Config:
-    return _gcnet(with_syncbn(with_resnext(experiment(mask_rcnn()))), 4)
+    return with_context(with_syncbn(with_resnext(experiment(mask_rcnn()))), 4)
 
 
 def cascade_mask_rcnn_x101_32x4d_fpn_syncbn_backbone_r16_gcb_c3_c5_1x_coco() -> fdl.Config:
-    return _gcnet(_x101_cascade(), 16)
+    return with_context(_x101_cascade(), 16)
 
 
 def cascade_mask_rcnn_x101_32x4d_fpn_syncbn_backbone_r4_gcb_c3_c5_1x_coco() -> fdl.Config:
-    return _gcnet(_x101_cascade(), 4)
+    return with_context(_x101_cascade(), 4)
 
 
 def cascade_mask_rcnn_x101_32x4d_fpn_syncbn_backbone_dconv_c3_c5_r16_gcb_c3_c5_1x_coco() -> fdl.Config:
-    return _gcnet(with_dconv(_x101_cascade()), 16)
+    return with_context(with_dconv(_x101_cascade()), 16)
 
 
 def cascade_mask_rcnn_x101_32x4d_fpn_syncbn_backbone_dconv_c3_c5_r4_gcb_c3_c5_1x_coco() -> fdl.Config:
-    return _gcnet(with_dconv(_x101_cascade()), 4)
+    return with_context(with_dconv(_x101_cascade()), 4)

@@ -7,7 +7,6 @@ import fiddle as fdl
 from vidperc.checkpoint.initial import InitialWeights
 
 from ..common.backbones import with_depth, with_gn_ws, with_resnext
-from ..common.det_data import on_coco
 from ..common.schedules import schedule_2x, schedule_20_23_24e
 from ..common.two_stage import experiment, faster_rcnn, mask_rcnn
 
@@ -15,7 +14,7 @@ from ..common.two_stage import experiment, faster_rcnn, mask_rcnn
 def _gn_ws(config: fdl.Config) -> fdl.Config:
     """The path of the backbone's ImageNet weights, with the same norms, is given as `initial.backbone`."""
     config.initial = fdl.Config(InitialWeights)
-    return on_coco(with_gn_ws(config))
+    return with_gn_ws(config)
 
 
 def faster_rcnn_r50_fpn_gn_ws_all_1x_coco() -> fdl.Config:

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import fiddle as fdl
 
-from ..common.backbones import from_imagenet, with_depth, with_resnext
+from ..common.backbones import with_depth, with_resnext
 from ..common.grid_rcnn import grid_rcnn
 from ..common.schedules import schedule_1x
 
 
 def grid_rcnn_r50_fpn_gn_head_1x_coco() -> fdl.Config:
-    return from_imagenet(grid_rcnn(schedule_1x()))
+    return grid_rcnn(schedule_1x())
 
 
 def grid_rcnn_r50_fpn_gn_head_2x_coco() -> fdl.Config:
-    return from_imagenet(grid_rcnn())
+    return grid_rcnn()
 
 
 def grid_rcnn_r101_fpn_gn_head_2x_coco() -> fdl.Config:
-    return from_imagenet(with_depth(grid_rcnn(), 101))
+    return with_depth(grid_rcnn(), 101)
 
 
 def grid_rcnn_x101_32x4d_fpn_gn_head_2x_coco() -> fdl.Config:
-    return from_imagenet(with_resnext(grid_rcnn()))
+    return with_resnext(grid_rcnn())
 
 
 def grid_rcnn_x101_64x4d_fpn_gn_head_2x_coco() -> fdl.Config:
-    return from_imagenet(with_resnext(grid_rcnn(), 101, 64, 4))
+    return with_resnext(grid_rcnn(), 101, 64, 4)

@@ -9,7 +9,7 @@ from vidperc.checkpoint.initial import InitialWeights
 from vidperc.image.backbones.hrnet import HRNet
 from vidperc.image.necks.hrfpn import HRFPN
 
-from ..common.det_data import on_bdd100k, on_coco, one_short_side, usual_sides_of_bdd100k
+from ..common.det_data import on_coco
 from ..common.models import preprocessor
 from ..common.schedules import schedule_1x, schedule_2x, schedule_20e
 from ..common.two_stage import cascade_mask_rcnn, cascade_rcnn, experiment, faster_rcnn, mask_rcnn
@@ -28,17 +28,17 @@ def _with_hrnet(config: fdl.Config, width: int, stride: int = 1) -> fdl.Config:
 
 
 def _coco(model: fdl.Config, width: int, schedule: fdl.Config) -> fdl.Config:
-    return on_coco(_with_hrnet(experiment(model, schedule), width))
+    return _with_hrnet(experiment(model, schedule), width)
 
 
 def _fcos(config: fdl.Config, width: int) -> fdl.Config:
     """FCOS on levels of strides 8 to 128, in BGR with the deviations of the classifier's colours."""
     config.model.preprocessor = preprocessor(bgr=True, mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395))
-    return on_coco(_with_hrnet(config, width, stride=2))
+    return _with_hrnet(config, width, stride=2)
 
 
 def _fcos_mstrain(width: int) -> fdl.Config:
-    return on_coco(_fcos(fcos_r50_caffe_fpn_gn_head_mstrain_640_800_2x_coco(), width), one_short_side(640, 800))
+    return _fcos(fcos_r50_caffe_fpn_gn_head_mstrain_640_800_2x_coco(), width)
 
 
 def faster_rcnn_hrnetv2p_w18_1x_coco() -> fdl.Config:
@@ -130,7 +130,7 @@ def fcos_hrnetv2p_w18_gn_head_4x4_1x_coco() -> fdl.Config:
 
 
 def fcos_hrnetv2p_w18_gn_head_4x4_2x_coco() -> fdl.Config:
-    return _fcos(fcos_r50_caffe_fpn_gn_head_mstrain_640_800_2x_coco(), 18)
+    return on_coco(_fcos_mstrain(18))
 
 
 def fcos_hrnetv2p_w32_gn_head_4x4_1x_coco() -> fdl.Config:
@@ -138,7 +138,7 @@ def fcos_hrnetv2p_w32_gn_head_4x4_1x_coco() -> fdl.Config:
 
 
 def fcos_hrnetv2p_w32_gn_head_4x4_2x_coco() -> fdl.Config:
-    return _fcos(fcos_r50_caffe_fpn_gn_head_mstrain_640_800_2x_coco(), 32)
+    return on_coco(_fcos_mstrain(32))
 
 
 def fcos_hrnetv2p_w18_gn_head_mstrain_640_800_4x4_2x_coco() -> fdl.Config:
@@ -154,16 +154,16 @@ def fcos_hrnetv2p_w40_gn_head_mstrain_640_800_4x4_2x_coco() -> fdl.Config:
 
 
 def faster_rcnn_hrnetv2p_w18_1x_det_bdd100k() -> fdl.Config:
-    return on_bdd100k(_with_hrnet(faster_rcnn_r50_fpn_1x_det_bdd100k(), 18))
+    return _with_hrnet(faster_rcnn_r50_fpn_1x_det_bdd100k(), 18)
 
 
 def faster_rcnn_hrnetv2p_w18_3x_det_bdd100k() -> fdl.Config:
-    return on_bdd100k(_with_hrnet(faster_rcnn_r50_fpn_3x_det_bdd100k(), 18), [usual_sides_of_bdd100k()])
+    return _with_hrnet(faster_rcnn_r50_fpn_3x_det_bdd100k(), 18)
 
 
 def faster_rcnn_hrnetv2p_w32_1x_det_bdd100k() -> fdl.Config:
-    return on_bdd100k(_with_hrnet(faster_rcnn_r50_fpn_1x_det_bdd100k(), 32))
+    return _with_hrnet(faster_rcnn_r50_fpn_1x_det_bdd100k(), 32)
 
 
 def faster_rcnn_hrnetv2p_w32_3x_det_bdd100k() -> fdl.Config:
-    return on_bdd100k(_with_hrnet(faster_rcnn_r50_fpn_3x_det_bdd100k(), 32), [usual_sides_of_bdd100k()])
+    return _with_hrnet(faster_rcnn_r50_fpn_3x_det_bdd100k(), 32)

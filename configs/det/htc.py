@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import fiddle as fdl
 
-from ..common.backbones import from_imagenet, with_dconv, with_depth, with_resnext
+from ..common.backbones import with_dconv, with_depth, with_resnext
 from ..common.coco_stuff import on_coco_stuff
-from ..common.det_data import on_coco
 from ..common.htc import htc, htc_without_semantic
 from ..common.schedules import schedule_20e
 from ..common.two_stage import experiment
@@ -17,27 +16,27 @@ def _htc(schedule: fdl.Config | None = None) -> fdl.Config:
 
 
 def htc_without_semantic_r50_fpn_1x_coco() -> fdl.Config:
-    return from_imagenet(on_coco(experiment(htc_without_semantic())))
+    return experiment(htc_without_semantic())
 
 
 def htc_r50_fpn_1x_coco() -> fdl.Config:
-    return from_imagenet(_htc())
+    return _htc()
 
 
 def htc_r50_fpn_20e_coco() -> fdl.Config:
-    return from_imagenet(_htc(schedule_20e()))
+    return _htc(schedule_20e())
 
 
 def htc_r101_fpn_20e_coco() -> fdl.Config:
-    return from_imagenet(with_depth(_htc(schedule_20e()), 101))
+    return with_depth(_htc(schedule_20e()), 101)
 
 
 def htc_x101_32x4d_fpn_16x1_20e_coco() -> fdl.Config:
-    return from_imagenet(with_resnext(_htc(schedule_20e())))
+    return with_resnext(_htc(schedule_20e()))
 
 
 def htc_x101_64x4d_fpn_16x1_20e_coco() -> fdl.Config:
-    return from_imagenet(with_resnext(_htc(schedule_20e()), 101, 64, 4))
+    return with_resnext(_htc(schedule_20e()), 101, 64, 4)
 
 
 def htc_x101_64x4d_fpn_dconv_c3_c5_mstrain_400_1400_16x1_20e_coco() -> fdl.Config:

@@ -12,9 +12,9 @@ from vidperc.image.losses import balanced_l1_loss
 from vidperc.image.necks.balanced import BalancedPyramid
 from vidperc.image.roi_heads.libra import BalancedRegionSampler, BalancedSampler, BoundedSampler
 
-from ..common.backbones import from_imagenet, with_depth, with_resnext
+from ..common.backbones import with_depth, with_resnext
 from ..common.classes import bdd100k_classes
-from ..common.det_data import on_bdd100k, on_coco, usual_sides_of_bdd100k
+from ..common.det_data import on_bdd100k, usual_sides_of_bdd100k
 from ..common.schedules import schedule_1x, schedule_3x
 from ..common.two_stage import experiment, faster_rcnn
 from .retinanet import retinanet_r50_fpn_1x_coco
@@ -38,19 +38,19 @@ def _bdd100k(schedule: Callable[..., fdl.Config] = schedule_1x, depth: int = 50)
     model.preprocessor.test_scale = (1280, 720)
     config = experiment(model, schedule(batch_size=32, optimizer=fdl.Config(SGD, lr=0.04)), bdd100k_classes())
     sizes = None if schedule is schedule_1x else [usual_sides_of_bdd100k()]
-    return on_bdd100k(from_imagenet(with_depth(config, depth)), sizes)
+    return on_bdd100k(with_depth(config, depth), sizes)
 
 
 def libra_faster_rcnn_r50_fpn_1x_coco() -> fdl.Config:
-    return on_coco(from_imagenet(experiment(_libra(faster_rcnn()))))
+    return experiment(_libra(faster_rcnn()))
 
 
 def libra_faster_rcnn_r101_fpn_1x_coco() -> fdl.Config:
-    return on_coco(from_imagenet(with_depth(experiment(_libra(faster_rcnn())), 101)))
+    return with_depth(experiment(_libra(faster_rcnn())), 101)
 
 
 def libra_faster_rcnn_x101_64x4d_fpn_1x_coco() -> fdl.Config:
-    return on_coco(from_imagenet(with_resnext(experiment(_libra(faster_rcnn())), 101, 64, 4)))
+    return with_resnext(experiment(_libra(faster_rcnn())), 101, 64, 4)
 
 
 def libra_retinanet_r50_fpn_1x_coco() -> fdl.Config:
@@ -58,7 +58,7 @@ def libra_retinanet_r50_fpn_1x_coco() -> fdl.Config:
     model = config.model
     model.neck = fdl.Config(nn.Sequential, model.neck, fdl.Config(BalancedPyramid, refine_level=1))
     model.head.criterion.code_loss = fdl.Partial(balanced_l1_loss, beta=0.11)
-    return on_coco(from_imagenet(config))
+    return config
 
 
 def libra_faster_rcnn_r50_fpn_1x_det_bdd100k() -> fdl.Config:

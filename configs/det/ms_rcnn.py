@@ -6,8 +6,7 @@ import fiddle as fdl
 
 from vidperc.image.roi_heads.mask_scoring import MaskIoUHead, MaskScoringBranch
 
-from ..common.backbones import from_imagenet, with_caffe, with_resnext
-from ..common.det_data import on_coco
+from ..common.backbones import with_caffe, with_resnext
 from ..common.schedules import schedule_2x
 from ..common.two_stage import experiment, mask_rcnn
 
@@ -17,11 +16,11 @@ def _ms_rcnn(schedule: fdl.Config | None = None) -> fdl.Config:
     model = mask_rcnn()
     fdl.update_callable(model.roi_head.mask, MaskScoringBranch)
     model.roi_head.mask.iou_head = fdl.Config(MaskIoUHead, 256)
-    return on_coco(experiment(model, schedule))
+    return experiment(model, schedule)
 
 
 def ms_rcnn_r50_fpn_1x_coco() -> fdl.Config:
-    return from_imagenet(_ms_rcnn())
+    return _ms_rcnn()
 
 
 def ms_rcnn_r50_caffe_fpn_1x_coco() -> fdl.Config:
@@ -41,12 +40,12 @@ def ms_rcnn_r101_caffe_fpn_2x_coco() -> fdl.Config:
 
 
 def ms_rcnn_x101_32x4d_fpn_1x_coco() -> fdl.Config:
-    return from_imagenet(with_resnext(_ms_rcnn()))
+    return with_resnext(_ms_rcnn())
 
 
 def ms_rcnn_x101_64x4d_fpn_1x_coco() -> fdl.Config:
-    return from_imagenet(with_resnext(_ms_rcnn(), 101, 64, 4))
+    return with_resnext(_ms_rcnn(), 101, 64, 4)
 
 
 def ms_rcnn_x101_64x4d_fpn_2x_coco() -> fdl.Config:
-    return from_imagenet(with_resnext(_ms_rcnn(schedule_2x()), 101, 64, 4))
+    return with_resnext(_ms_rcnn(schedule_2x()), 101, 64, 4)

@@ -16,7 +16,6 @@ from vidperc.image.necks.nas_fcos import NASFCOSFPN
 from vidperc.image.priors import GridPoints
 
 from ..common.dense import STRIDES, sgd, single_stage
-from ..common.det_data import on_coco
 from ..common.models import caffe_preprocessor, caffe_resnet
 from ..common.schedules import schedule_1x
 
@@ -30,14 +29,13 @@ def _nas_fcos(predictor: Any) -> fdl.Config:
         criterion=fdl.Config(FCOSCriterion, assigner=fdl.Config(PointRangeAssigner, strides=STRIDES), coder=coder),
         postprocessor=fdl.Config(DensePostprocessor, coder=coder, iou_threshold=0.6),
     )
-    config = single_stage(
+    return single_stage(
         head,
         backbone=caffe_resnet(norm="exact_bn"),
         neck=fdl.Config(NASFCOSFPN, in_channels=(256, 512, 1024, 2048)),
         preprocess=caffe_preprocessor(),
         schedule=schedule_1x(optimizer=sgd(bias_lr=2.0, bias_decay=0.0)),
     )
-    return on_coco(config)
 
 
 def nas_fcos_fcoshead_r50_caffe_fpn_gn_head_4x4_1x_coco() -> fdl.Config:

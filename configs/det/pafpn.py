@@ -6,12 +6,10 @@ import fiddle as fdl
 
 from vidperc.image.necks.pafpn import PAFPN
 
-from ..common.backbones import from_imagenet
-from ..common.det_data import on_coco
 from ..common.two_stage import experiment, faster_rcnn
 
 
 def faster_rcnn_r50_pafpn_1x_coco() -> fdl.Config:
     config = experiment(faster_rcnn())
     config.model.neck = fdl.Config(PAFPN, in_channels=(256, 512, 1024, 2048))
-    return on_coco(from_imagenet(config))
+    return config

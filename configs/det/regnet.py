@@ -31,7 +31,7 @@ def _with_regnet(config: fdl.Config, design: str) -> fdl.Config:
     config.initial = fdl.Config(InitialWeights)
     if design in WEIGHTS:
         config.initial = fdl.Config(InitialWeights, backbone=f"torchvision://{WEIGHTS[design]}", convert=regnet_bgr)
-    return on_coco(config)
+    return config
 
 
 def _faster_rcnn(schedule: fdl.Config) -> fdl.Config:

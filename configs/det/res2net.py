@@ -8,7 +8,6 @@ from vidperc.checkpoint.classifiers import res2net
 from vidperc.checkpoint.initial import InitialWeights
 from vidperc.image.backbones.res2net import Res2Net
 
-from ..common.det_data import on_coco
 from ..common.schedules import schedule_2x, schedule_20e
 from ..common.two_stage import cascade_mask_rcnn, cascade_rcnn, experiment, faster_rcnn, mask_rcnn
 from .htc import htc_r50_fpn_20e_coco
@@ -28,19 +27,19 @@ def _with_res2net(config: fdl.Config) -> fdl.Config:
 
 
 def faster_rcnn_r2_101_fpn_2x_coco() -> fdl.Config:
-    return on_coco(_with_res2net(experiment(faster_rcnn(), schedule_2x())))
+    return _with_res2net(experiment(faster_rcnn(), schedule_2x()))
 
 
 def mask_rcnn_r2_101_fpn_2x_coco() -> fdl.Config:
-    return on_coco(_with_res2net(experiment(mask_rcnn(), schedule_2x())))
+    return _with_res2net(experiment(mask_rcnn(), schedule_2x()))
 
 
 def cascade_rcnn_r2_101_fpn_20e_coco() -> fdl.Config:
-    return on_coco(_with_res2net(experiment(cascade_rcnn(), schedule_20e())))
+    return _with_res2net(experiment(cascade_rcnn(), schedule_20e()))
 
 
 def cascade_mask_rcnn_r2_101_fpn_20e_coco() -> fdl.Config:
-    return on_coco(_with_res2net(experiment(cascade_mask_rcnn(), schedule_20e())))
+    return _with_res2net(experiment(cascade_mask_rcnn(), schedule_20e()))
 
 
 def htc_r2_101_fpn_20e_coco() -> fdl.Config:

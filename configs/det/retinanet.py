@@ -19,7 +19,7 @@ from vidperc.image.heads.retinanet import AnchorCriterion, LevelNormRetinaPredic
 from vidperc.image.losses import smooth_l1_loss
 from vidperc.image.priors import AnchorGenerator, LegacyAnchorGenerator, octave_scales
 
-from ..common.backbones import RSB_WEIGHTS, from_detectron, from_imagenet
+from ..common.backbones import RSB_WEIGHTS, from_detectron
 from ..common.classes import bdd100k_classes, coco_classes, voc_classes
 from ..common.dense import STRIDES, detectron_preprocessor, pyramid, sgd, single_stage
 from ..common.det_data import on_bdd100k, on_crops_of_coco, usual_sides_of_bdd100k
@@ -113,7 +113,7 @@ def crop640(neck: fdl.Config, **predictor: Any) -> fdl.Config:
     )
     config.model.head.predictor = fdl.Config(LevelNormRetinaPredictor, classes=80, **predictor)
     config.model.head.criterion.assigner.negative = 0.5
-    return on_crops_of_coco(from_imagenet(config))
+    return on_crops_of_coco(config)
 
 
 def retinanet_r50_fpn_crop640_50e_coco() -> fdl.Config:

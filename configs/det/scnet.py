@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fiddle as fdl
 
-from ..common.backbones import from_imagenet, with_depth, with_resnext
+from ..common.backbones import with_depth, with_resnext
 from ..common.coco_stuff import on_coco_stuff
 from ..common.schedules import schedule_20e
 from ..common.scnet import scnet
@@ -16,16 +16,16 @@ def _scnet(schedule: fdl.Config | None = None) -> fdl.Config:
 
 
 def scnet_r50_fpn_1x_coco() -> fdl.Config:
-    return from_imagenet(_scnet())
+    return _scnet()
 
 
 def scnet_r50_fpn_20e_coco() -> fdl.Config:
-    return from_imagenet(_scnet(schedule_20e()))
+    return _scnet(schedule_20e())
 
 
 def scnet_r101_fpn_20e_coco() -> fdl.Config:
-    return from_imagenet(with_depth(_scnet(schedule_20e()), 101))
+    return with_depth(_scnet(schedule_20e()), 101)
 
 
 def scnet_x101_64x4d_fpn_20e_coco() -> fdl.Config:
-    return from_imagenet(with_resnext(_scnet(schedule_20e()), 101, 64, 4))
+    return with_resnext(_scnet(schedule_20e()), 101, 64, 4)

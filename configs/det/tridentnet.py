@@ -13,7 +13,7 @@ from ..common.det_data import on_coco, six_short_sides
 from .faster_rcnn import faster_rcnn_r50_caffe_c4_1x_coco
 
 
-def _trident(resize: fdl.Config | None = None) -> fdl.Config:
+def tridentnet_r50_caffe_1x_coco() -> fdl.Config:
     config = faster_rcnn_r50_caffe_c4_1x_coco()
     model = config.model
     fdl.update_callable(model, BranchedRCNN)
@@ -21,15 +21,11 @@ def _trident(resize: fdl.Config | None = None) -> fdl.Config:
     model.rpn.select_training.post_nms = 500
     model.roi_head.sampler.sampler = fdl.Config(RandomSampler, 128, 0.5)
     model.roi_head.sampler.add_targets = False
-    return on_coco(config, resize)
-
-
-def tridentnet_r50_caffe_1x_coco() -> fdl.Config:
-    return _trident()
+    return config
 
 
 def tridentnet_r50_caffe_mstrain_1x_coco() -> fdl.Config:
-    return _trident(six_short_sides())
+    return on_coco(tridentnet_r50_caffe_1x_coco(), six_short_sides())
 
 
 def tridentnet_r50_caffe_mstrain_3x_coco() -> fdl.Config:

@@ -6,7 +6,6 @@ from typing import Any
 
 import fiddle as fdl
 
-from vidperc.checkpoint.initial import InitialWeights
 from vidperc.data.transforms import DropSmall, Expand, Flip, MinIoUCrop, PhotometricDistortion, Resize
 from vidperc.engine.schedule import Schedule
 from vidperc.image.assigners import MaxIoUAssigner
@@ -54,7 +53,6 @@ def _yolact(depth: int, schedule: fdl.Config) -> fdl.Config:
         schedule=schedule,
         keys=NAMES,
     )
-    config.initial = fdl.Config(InitialWeights, backbone=f"torchvision://resnet{depth}")
     return on_changed_coco(config, _augmentation(), masks=True)
 
 
