@@ -11,7 +11,7 @@ from vidperc.engine.optim import SGD
 from vidperc.image.backbones import ResNet
 from vidperc.layers.standardised_conv import standardise_weights
 
-from .models import caffe_preprocessor, deformable, modulated_deformable, preprocessor
+from .models import bgr_preprocessor, caffe_preprocessor, deformable, modulated_deformable
 from .schedules import schedule_6x
 
 HOST = "https://download.openmmlab.com/pretrain/third_party"
@@ -54,9 +54,7 @@ def with_resnext_32x8d(config: fdl.Config) -> fdl.Config:
     backbone = config.model.backbone
     backbone.depth, backbone.groups, backbone.width_per_group, backbone.norm = 101, 32, 8, "frozen_bn"
     config.initial = fdl.Config(InitialWeights, backbone=RESNEXT_32X8D_WEIGHTS)
-    config.model.preprocessor = preprocessor(
-        config.model.preprocessor.test_scale, bgr=True, mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395)
-    )
+    config.model.preprocessor = bgr_preprocessor(config.model.preprocessor.test_scale)
     return config
 
 

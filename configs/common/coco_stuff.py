@@ -7,14 +7,12 @@ from pathlib import Path
 
 import fiddle as fdl
 
-from vidperc.data.datasets import ClipDataset
-from vidperc.data.loader import aspect_groups
 from vidperc.data.readers.coco_stuff import read_coco_stuff
 from vidperc.data.transforms import Flip, Resize, ResizeRange
 from vidperc.engine.experiment import TrainData
 
 from .classes import coco_classes
-from .det_data import coco_scoring
+from .det_data import coco_scoring, training_on
 
 
 def coco_stuff_training(root: str, scales: Sequence[tuple[int, int]] = ((1333, 800),)) -> TrainData:
@@ -33,8 +31,7 @@ def coco_stuff_training(root: str, scales: Sequence[tuple[int, int]] = ((1333, 8
     )
     low, *high = scales
     resize = ResizeRange(low, high[0]) if high else Resize(low)
-    dataset = ClipDataset(records, transforms=[resize, Flip()])
-    return TrainData(dataset, groups=aspect_groups(dataset))
+    return training_on(records, [resize, Flip()])
 
 
 def on_coco_stuff(config: fdl.Config, *scales: tuple[int, int]) -> fdl.Config:

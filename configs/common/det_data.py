@@ -177,6 +177,12 @@ def on_bdd100k(config: fdl.Config, transforms: Sequence[fdl.Config] | None = Non
     return config
 
 
+def on_bdd100k_by_length(config: fdl.Config) -> fdl.Config:
+    """The experiment with BDD100K's images, which more than 12 epochs see in several sizes."""
+    sides = one_short_side(600, 624, 648, 672, 696, 720, longest=1280)
+    return on_bdd100k(config, [sides] if config.schedule.epochs > 12 else None)
+
+
 def any_short_side(low: int = 640, high: int = 800) -> fdl.Config:
     """A shorter side drawn from a range for each image (`mstrain-range`)."""
     return fdl.Config(ResizeRange, (1333, low), (1333, high))
@@ -190,11 +196,6 @@ def six_short_sides() -> fdl.Config:
 def one_short_side(*sides: int, longest: int = 1333) -> fdl.Config:
     """One of some shorter sides for each image (`mstrain`)."""
     return fdl.Config(Resize, [(longest, side) for side in sides])
-
-
-def usual_sides_of_bdd100k() -> fdl.Config:
-    """The shorter sides of BDD100K's published detectors that learn from several."""
-    return one_short_side(600, 624, 648, 672, 696, 720, longest=1280)
 
 
 def strong_augmentation(longest: int = 1333) -> fdl.Config:

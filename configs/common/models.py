@@ -26,6 +26,11 @@ def caffe_preprocessor(test_scale: tuple[int, int] = (1333, 800), **changes: Any
     )
 
 
+def bgr_preprocessor(test_scale: tuple[int, int] = (1333, 800)) -> fdl.Config:
+    """BGR with ImageNet's mean and deviation."""
+    return preprocessor(test_scale, bgr=True, mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395))
+
+
 def resnet(depth: int = 50, **changes: Any) -> fdl.Config:
     """A ResNet whose batch norms keep their statistics and whose stem and first stage do not learn."""
     return fdl.Config(ResNet, depth=depth, **changes)

@@ -9,7 +9,7 @@ import fiddle as fdl
 from ..common.atss import atss_head
 from ..common.classes import bdd100k_classes
 from ..common.dense import sgd, single_stage
-from ..common.det_data import on_bdd100k, usual_sides_of_bdd100k
+from ..common.det_data import on_bdd100k_by_length
 from ..common.models import preprocessor, resnet
 from ..common.schedules import schedule_1x, schedule_3x
 
@@ -31,7 +31,7 @@ def _bdd100k(schedule: Any, depth: int = 50) -> fdl.Config:
         classes=classes,
         schedule=schedule(optimizer=sgd()),
     )
-    return on_bdd100k(config, None if schedule is schedule_1x else [usual_sides_of_bdd100k()])
+    return on_bdd100k_by_length(config)
 
 
 def atss_r50_fpn_1x_det_bdd100k() -> fdl.Config:

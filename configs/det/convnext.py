@@ -11,7 +11,7 @@ from vidperc.checkpoint.initial import InitialWeights
 from vidperc.engine.optim import AdamW, Rule
 from vidperc.image.backbones.convnext import SIZES, ConvNeXt
 
-from ..common.det_data import on_bdd100k, usual_sides_of_bdd100k
+from ..common.det_data import on_bdd100k_by_length
 from ..common.schedules import schedule_of_transformers
 from .rcnn_bdd100k import cascade_rcnn_r50_fpn_1x_det_bdd100k, faster_rcnn_r50_fpn_1x_det_bdd100k
 
@@ -59,7 +59,7 @@ def _with_convnext(config: fdl.Config, size: str, epochs: int = 36) -> fdl.Confi
     config.model.neck.in_channels = tuple(SIZES[size].channels * 2**stage for stage in range(4))
     config.schedule = schedule_of_transformers(epochs, optimizer=_adamw(size), precision="fp16", batch_size=32)
     config.initial = fdl.Config(InitialWeights, backbone=f"torchvision://convnext_{size}", convert=convnext)
-    return on_bdd100k(config, [usual_sides_of_bdd100k()] if epochs > 12 else None)
+    return on_bdd100k_by_length(config)
 
 
 def faster_rcnn_convnext_t_fpn_fp16_1x_det_bdd100k() -> fdl.Config:

@@ -12,13 +12,13 @@ from vidperc.image.necks.dyhead import DyHead
 from ..common.atss import atss_head
 from ..common.classes import bdd100k_classes
 from ..common.dense import pyramid, sgd, single_stage
-from ..common.det_data import on_bdd100k, usual_sides_of_bdd100k
+from ..common.det_data import on_bdd100k_by_length
 from ..common.models import preprocessor, resnet
 from ..common.schedules import schedule_1x, schedule_3x
 
 
 def _dyhead(schedule: Callable[..., fdl.Config] = schedule_1x, depth: int = 50) -> fdl.Config:
-    """32 images per step; more than 12 epochs see them in several sizes."""
+    """32 images per step."""
     classes = bdd100k_classes()
     head = atss_head(len(classes))
     head.predictor.convs = 0
@@ -31,8 +31,7 @@ def _dyhead(schedule: Callable[..., fdl.Config] = schedule_1x, depth: int = 50) 
         schedule=schedule(batch_size=32, optimizer=sgd(0.02)),
         keys=((r"\.(spatial_conv_\w+)\.conv\.weight$", r".\1.weight"),),
     )
-    sizes = None if schedule is schedule_1x else [usual_sides_of_bdd100k()]
-    return on_bdd100k(config, sizes)
+    return on_bdd100k_by_length(config)
 
 
 def atss_r50_fpn_dyhead_1x_det_bdd100k() -> fdl.Config:

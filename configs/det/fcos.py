@@ -20,7 +20,7 @@ from vidperc.layers.deform_conv import ModulatedDeformConv
 from ..common.backbones import from_detectron
 from ..common.classes import bdd100k_classes
 from ..common.dense import STRIDES, detectron_preprocessor, pyramid, sgd, single_stage
-from ..common.det_data import on_bdd100k, on_coco, one_short_side, usual_sides_of_bdd100k
+from ..common.det_data import on_bdd100k_by_length, on_coco, one_short_side
 from ..common.models import caffe_preprocessor, caffe_resnet, modulated_deformable, preprocessor, resnext
 from ..common.schedules import schedule_1x, schedule_2x, schedule_3x
 
@@ -114,16 +114,16 @@ def _bdd100k(schedule: Any, depth: int = 50) -> dict[str, Any]:
 
 
 def fcos_r50_fpn_1x_det_bdd100k() -> fdl.Config:
-    return on_bdd100k(_fcos(**_bdd100k(schedule_1x)))
+    return on_bdd100k_by_length(_fcos(**_bdd100k(schedule_1x)))
 
 
 def fcos_r50_fpn_3x_det_bdd100k() -> fdl.Config:
-    return on_bdd100k(_fcos(**_bdd100k(schedule_3x)), [usual_sides_of_bdd100k()])
+    return on_bdd100k_by_length(_fcos(**_bdd100k(schedule_3x)))
 
 
 def fcos_r101_fpn_3x_det_bdd100k() -> fdl.Config:
-    return on_bdd100k(_fcos(**_bdd100k(schedule_3x, 101)), [usual_sides_of_bdd100k()])
+    return on_bdd100k_by_length(_fcos(**_bdd100k(schedule_3x, 101)))
 
 
 def fcos_tricks_r50_fpn_1x_det_bdd100k() -> fdl.Config:
-    return on_bdd100k(_tricks(**_bdd100k(schedule_1x)))
+    return on_bdd100k_by_length(_tricks(**_bdd100k(schedule_1x)))

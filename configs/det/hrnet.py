@@ -10,7 +10,7 @@ from vidperc.image.backbones.hrnet import HRNet
 from vidperc.image.necks.hrfpn import HRFPN
 
 from ..common.det_data import on_coco
-from ..common.models import preprocessor
+from ..common.models import bgr_preprocessor
 from ..common.schedules import schedule_1x, schedule_2x, schedule_20e
 from ..common.two_stage import cascade_mask_rcnn, cascade_rcnn, experiment, faster_rcnn, mask_rcnn
 from .fcos import fcos_r50_caffe_fpn_gn_head_1x_coco, fcos_r50_caffe_fpn_gn_head_mstrain_640_800_2x_coco
@@ -33,7 +33,7 @@ def _coco(model: fdl.Config, width: int, schedule: fdl.Config) -> fdl.Config:
 
 def _fcos(config: fdl.Config, width: int) -> fdl.Config:
     """FCOS on levels of strides 8 to 128, in BGR with the deviations of the classifier's colours."""
-    config.model.preprocessor = preprocessor(bgr=True, mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395))
+    config.model.preprocessor = bgr_preprocessor()
     return _with_hrnet(config, width, stride=2)
 
 

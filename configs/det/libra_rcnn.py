@@ -7,16 +7,14 @@ from collections.abc import Callable
 import fiddle as fdl
 from torch import nn
 
-from vidperc.engine.optim import SGD
 from vidperc.image.losses import balanced_l1_loss
 from vidperc.image.necks.balanced import BalancedPyramid
 from vidperc.image.roi_heads.libra import BalancedRegionSampler, BalancedSampler, BoundedSampler
 
 from ..common.backbones import with_depth, with_resnext
-from ..common.classes import bdd100k_classes
-from ..common.det_data import on_bdd100k, usual_sides_of_bdd100k
 from ..common.schedules import schedule_1x, schedule_3x
 from ..common.two_stage import experiment, faster_rcnn
+from .rcnn_bdd100k import bdd100k_experiment
 from .retinanet import retinanet_r50_fpn_1x_coco
 
 
@@ -33,12 +31,7 @@ def _libra(model: fdl.Config) -> fdl.Config:
 
 
 def _bdd100k(schedule: Callable[..., fdl.Config] = schedule_1x, depth: int = 50) -> fdl.Config:
-    """32 images per step; more than 12 epochs see them in several sizes."""
-    model = _libra(faster_rcnn(10))
-    model.preprocessor.test_scale = (1280, 720)
-    config = experiment(model, schedule(batch_size=32, optimizer=fdl.Config(SGD, lr=0.04)), bdd100k_classes())
-    sizes = None if schedule is schedule_1x else [usual_sides_of_bdd100k()]
-    return on_bdd100k(with_depth(config, depth), sizes)
+    return with_depth(bdd100k_experiment(_libra(faster_rcnn(10)), schedule), depth)
 
 
 def libra_faster_rcnn_r50_fpn_1x_coco() -> fdl.Config:

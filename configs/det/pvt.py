@@ -9,7 +9,6 @@ from vidperc.checkpoint.initial import InitialWeights
 from vidperc.engine.optim import AdamW
 from vidperc.image.backbones.pvt import HEADS, PVT, PVTv2
 
-from ..common.det_data import on_bdd100k, usual_sides_of_bdd100k
 from .retinanet import retinanet_r50_fpn_1x_det_bdd100k, retinanet_r50_fpn_3x_det_bdd100k
 
 RELEASES = "https://github.com/whai362/PVT/releases/download/v2"  # weights of the authors' classifiers
@@ -32,12 +31,11 @@ def _with_pvt(config: fdl.Config, backbone: fdl.Config, weights: str) -> fdl.Con
 
 
 def _1x(backbone: fdl.Config, weights: str) -> fdl.Config:
-    return on_bdd100k(_with_pvt(retinanet_r50_fpn_1x_det_bdd100k(), backbone, weights))
+    return _with_pvt(retinanet_r50_fpn_1x_det_bdd100k(), backbone, weights)
 
 
 def _3x(backbone: fdl.Config, weights: str) -> fdl.Config:
-    config = _with_pvt(retinanet_r50_fpn_3x_det_bdd100k(), backbone, weights)
-    return on_bdd100k(config, [usual_sides_of_bdd100k()])
+    return _with_pvt(retinanet_r50_fpn_3x_det_bdd100k(), backbone, weights)
 
 
 def retinanet_pvt_t_fpn_1x_det_bdd100k() -> fdl.Config:

@@ -10,68 +10,68 @@ from vidperc.engine.optim import SGD, AdamW
 
 from ..common.backbones import RSB_WEIGHTS, with_dconv, with_depth
 from ..common.classes import bdd100k_classes
-from ..common.det_data import on_bdd100k, usual_sides_of_bdd100k
+from ..common.det_data import on_bdd100k_by_length
 from ..common.schedules import schedule_1x, schedule_3x, schedule_5x
 from ..common.two_stage import cascade_rcnn, experiment, faster_rcnn
 
 
-def _bdd100k(model: fdl.Config, schedule: Callable[..., fdl.Config] = schedule_1x) -> fdl.Config:
-    """32 images per step; more than 12 epochs see them in several sizes."""
+def bdd100k_experiment(model: fdl.Config, schedule: Callable[..., fdl.Config] = schedule_1x) -> fdl.Config:
+    """32 images per step."""
     model.preprocessor.test_scale = (1280, 720)
     config = experiment(model, schedule(batch_size=32, optimizer=fdl.Config(SGD, lr=0.04)), bdd100k_classes())
-    return on_bdd100k(config, None if schedule is schedule_1x else [usual_sides_of_bdd100k()])
+    return on_bdd100k_by_length(config)
 
 
 def _rsb(schedule: Callable[..., fdl.Config]) -> fdl.Config:
     """On a ResNet-50 trained by the recipe of https://arxiv.org/abs/2110.00476."""
-    config = _bdd100k(faster_rcnn(10), schedule)
+    config = bdd100k_experiment(faster_rcnn(10), schedule)
     config.schedule.optimizer = fdl.Config(AdamW, lr=2e-4, weight_decay=0.05, norm_decay=0.0)
     config.initial.backbone = RSB_WEIGHTS
     return config
 
 
 def cascade_rcnn_r101_fpn_3x_det_bdd100k() -> fdl.Config:
-    return with_depth(_bdd100k(cascade_rcnn(10), schedule_3x), 101)
+    return with_depth(bdd100k_experiment(cascade_rcnn(10), schedule_3x), 101)
 
 
 def cascade_rcnn_r50_fpn_1x_det_bdd100k() -> fdl.Config:
-    return _bdd100k(cascade_rcnn(10))
+    return bdd100k_experiment(cascade_rcnn(10))
 
 
 def cascade_rcnn_r50_fpn_3x_det_bdd100k() -> fdl.Config:
-    return _bdd100k(cascade_rcnn(10), schedule_3x)
+    return bdd100k_experiment(cascade_rcnn(10), schedule_3x)
 
 
 def faster_rcnn_r101_fpn_3x_det_bdd100k() -> fdl.Config:
-    return with_depth(_bdd100k(faster_rcnn(10), schedule_3x), 101)
+    return with_depth(bdd100k_experiment(faster_rcnn(10), schedule_3x), 101)
 
 
 def faster_rcnn_r101_fpn_5x_det_bdd100k() -> fdl.Config:
-    return with_depth(_bdd100k(faster_rcnn(10), schedule_5x), 101)
+    return with_depth(bdd100k_experiment(faster_rcnn(10), schedule_5x), 101)
 
 
 def faster_rcnn_r101_fpn_dconv_3x_det_bdd100k() -> fdl.Config:
-    return with_dconv(with_depth(_bdd100k(faster_rcnn(10), schedule_3x), 101))
+    return with_dconv(with_depth(bdd100k_experiment(faster_rcnn(10), schedule_3x), 101))
 
 
 def faster_rcnn_r50_fpn_1x_det_bdd100k() -> fdl.Config:
-    return _bdd100k(faster_rcnn(10))
+    return bdd100k_experiment(faster_rcnn(10))
 
 
 def faster_rcnn_r50_fpn_3x_det_bdd100k() -> fdl.Config:
-    return _bdd100k(faster_rcnn(10), schedule_3x)
+    return bdd100k_experiment(faster_rcnn(10), schedule_3x)
 
 
 def faster_rcnn_r50_fpn_5x_det_bdd100k() -> fdl.Config:
-    return _bdd100k(faster_rcnn(10), schedule_5x)
+    return bdd100k_experiment(faster_rcnn(10), schedule_5x)
 
 
 def faster_rcnn_r50_fpn_dconv_1x_det_bdd100k() -> fdl.Config:
-    return with_dconv(_bdd100k(faster_rcnn(10)))
+    return with_dconv(bdd100k_experiment(faster_rcnn(10)))
 
 
 def faster_rcnn_r50_fpn_dconv_3x_det_bdd100k() -> fdl.Config:
-    return with_dconv(_bdd100k(faster_rcnn(10), schedule_3x))
+    return with_dconv(bdd100k_experiment(faster_rcnn(10), schedule_3x))
 
 
 def faster_rcnn_r50_fpn_rsb_1x_det_bdd100k() -> fdl.Config:

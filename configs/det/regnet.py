@@ -11,7 +11,7 @@ from vidperc.image.backbones.regnet import DESIGNS, RegNet, stages_of
 
 from ..common.backbones import with_mdconv
 from ..common.det_data import any_short_side, on_coco, six_short_sides
-from ..common.models import preprocessor
+from ..common.models import bgr_preprocessor
 from ..common.schedules import schedule_1x, schedule_2x, schedule_3x
 from ..common.two_stage import experiment, faster_rcnn, mask_rcnn
 from .retinanet import retinanet_r50_fpn_1x_coco
@@ -26,7 +26,7 @@ def _with_regnet(config: fdl.Config, design: str) -> fdl.Config:
     """A RegNetX, in BGR with the deviations of its authors, and half of the usual weight decay."""
     config.model.backbone = fdl.Config(RegNet, design)
     config.model.neck.in_channels = tuple(stage.width for stage in stages_of(DESIGNS[design]))
-    config.model.preprocessor = preprocessor(bgr=True, mean=(103.53, 116.28, 123.675), std=(57.375, 57.12, 58.395))
+    config.model.preprocessor = bgr_preprocessor()
     config.schedule.optimizer = fdl.Config(SGD, lr=0.02, weight_decay=5e-5)
     config.initial = fdl.Config(InitialWeights)
     if design in WEIGHTS:

@@ -22,7 +22,7 @@ from vidperc.image.priors import AnchorGenerator, LegacyAnchorGenerator, octave_
 from ..common.backbones import RSB_WEIGHTS, from_detectron
 from ..common.classes import bdd100k_classes, coco_classes, voc_classes
 from ..common.dense import STRIDES, detectron_preprocessor, pyramid, sgd, single_stage
-from ..common.det_data import on_bdd100k, on_crops_of_coco, usual_sides_of_bdd100k
+from ..common.det_data import on_bdd100k_by_length, on_crops_of_coco
 from ..common.models import caffe_preprocessor, caffe_resnet, preprocessor, resnet, resnext
 from ..common.other_data import on_voc
 from ..common.schedules import schedule_1x, schedule_2x, schedule_3x, schedule_50e_crop640
@@ -139,9 +139,8 @@ def retinanet_r50_caffe_1x_coco_v1() -> fdl.Config:
 
 
 def _bdd100k(schedule: fdl.Config, **parts: Any) -> fdl.Config:
-    """More than 12 epochs see the images in several sizes."""
     config = _retinanet(classes=bdd100k_classes(), preprocess=preprocessor((1280, 720)), schedule=schedule, **parts)
-    return on_bdd100k(config, None if schedule.epochs == 12 else [usual_sides_of_bdd100k()])
+    return on_bdd100k_by_length(config)
 
 
 def retinanet_r50_fpn_1x_det_bdd100k() -> fdl.Config:

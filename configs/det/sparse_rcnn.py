@@ -22,7 +22,7 @@ from vidperc.image.roi_heads.extractor import RoIExtractor
 
 from ..common.backbones import with_depth
 from ..common.classes import bdd100k_classes, coco_classes
-from ..common.det_data import on_bdd100k, on_coco, one_short_side, strong_augmentation, usual_sides_of_bdd100k
+from ..common.det_data import on_bdd100k_by_length, on_coco, one_short_side, strong_augmentation
 from ..common.models import fpn, preprocessor, resnet
 from ..common.query import query_detector
 from ..common.schedules import schedule_1x, schedule_3x
@@ -87,7 +87,7 @@ def _3x() -> fdl.Config:
 
 def _bdd100k(schedule: fdl.Config | None = None) -> fdl.Config:
     config = _sparse_rcnn(classes=bdd100k_classes(), preprocess=preprocessor((1280, 720)), schedule=schedule)
-    return on_bdd100k(config, None if schedule is None else [usual_sides_of_bdd100k()])
+    return on_bdd100k_by_length(config)
 
 
 def _mstrain() -> fdl.Config:

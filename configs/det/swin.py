@@ -11,7 +11,7 @@ from vidperc.engine.optim import AdamW, Rule
 from vidperc.image.backbones.swin import SIZES, SwinTransformer, UnfoldMerging
 from vidperc.sequence import Precision
 
-from ..common.det_data import on_bdd100k, strong_augmentation, usual_sides_of_bdd100k
+from ..common.det_data import on_bdd100k, on_bdd100k_by_length, strong_augmentation
 from ..common.schedules import schedule_of_transformers
 from .rcnn_bdd100k import cascade_rcnn_r50_fpn_1x_det_bdd100k, faster_rcnn_r50_fpn_1x_det_bdd100k
 
@@ -25,7 +25,7 @@ def _with_swin(config: fdl.Config, size: str, epochs: int = 36, precision: Preci
     config.schedule = schedule_of_transformers(epochs, optimizer=optimizer, precision=precision)
     config.published_keys = (*SWIN_MMDET, *config.published_keys)
     config.initial = fdl.Config(InitialWeights, backbone=f"torchvision://swin_{size[0]}", convert=swin_unfolded)
-    return on_bdd100k(config, [usual_sides_of_bdd100k()] if epochs > 12 else None)
+    return on_bdd100k_by_length(config)
 
 
 def _strong(config: fdl.Config) -> fdl.Config:
